@@ -1,0 +1,4 @@
+//! AWS for Lift apps: API Gateway's events come in, its answers go out.
+#![warn(missing_docs)]
+
+pub mod event;

@@ -1,0 +1,203 @@
+//! What was typed comes in, as typed fields; nothing is checked against the world yet.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{
+    Args as Group, Parser, Subcommand,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
+use streamer::auth::Algorithm;
+
+use crate::expect::Expect;
+
+/// The exit status table, as `--help` and the README print it.
+pub const EXIT_STATUS: &str = "\
+Exit status:
+  0    done as asked
+  1    a message was refused, a request failed or was cancelled, a file could not be used
+  2    the command line, or a value in it, cannot work
+  3    an expected message, or an answer, did not come in time
+  4    no connection could be made
+  5    the server refused the connection (401, 403, 404 and the like)
+  130  interrupted with Ctrl-C
+  143  ended by SIGTERM";
+
+const WS_EXAMPLES: &str = "\
+Examples:
+  lift ws ws://127.0.0.1:8080/ --token-file token
+  echo '{\"action\":\"echo\",\"payload\":\"hello\"}' | lift ws ws://127.0.0.1:8080/
+  lift ws ws://127.0.0.1:8080/ --send '{\"action\":\"health\"}' --expect response
+
+With a terminal on stdin it reads what you type (`/help` lists the short forms). Otherwise each line
+of stdin is one message, sent as it is, and each reply is one line of JSON on stdout; it ends when
+stdin has ended, every message was answered and every acknowledged request has ended.
+
+A message that is an object with an `action` is sent again after a lost connection and its request
+is resumed; where it has no `id` or `idempotency_key`, one is added. Any other text is sent once.
+
+The token comes from --token-file, --token or the variable LIFT_TOKEN; of these --token shows in the
+list of processes.";
+
+const TOKEN_EXAMPLES: &str = "\
+Examples:
+  lift token mint --sub ann --tenant acme --expires-in 15m > token
+  lift token inspect --data-dir .streamer - < token
+  lift token keygen --algorithm EdDSA";
+
+/// Talk to a WebSocket server; make and read tokens.
+#[derive(Debug, Parser)]
+#[command(name = "lift", version, after_help = EXIT_STATUS, arg_required_else_help = true)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Talk to a WebSocket server: by hand, in a pipe, or as a check in a script.
+    #[command(after_help = format!("{WS_EXAMPLES}\n\n{EXIT_STATUS}"))]
+    Ws(WsArgs),
+    /// Make and read the tokens of one machine.
+    #[command(after_help = format!("{TOKEN_EXAMPLES}\n\n{EXIT_STATUS}"))]
+    Token(TokenArgs),
+}
+
+/// `lift ws`.
+#[derive(Debug, Group)]
+pub struct WsArgs {
+    /// `ws://` or `wss://` URL.
+    pub url: String,
+    /// The token; others on this machine can see it.
+    #[arg(long, value_name = "JWT", conflicts_with = "token_file")]
+    pub token: Option<String>,
+    /// File with the token, read again before every connection.
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Subprotocol to offer, the best first, instead of `streamer.v1`; repeatable.
+    #[arg(long, value_name = "NAME")]
+    pub subprotocol: Vec<String>,
+    /// Message to send, instead of reading stdin; repeatable.
+    #[arg(long, value_name = "JSON")]
+    pub send: Vec<String>,
+    /// Fail unless a message arrives that contains this, or is of this type; repeatable, in order.
+    ///
+    /// Ends at the last one. `complete` is short for `{"type":"complete"}`.
+    #[arg(long, value_name = "JSON|TYPE", value_parser = Expect::parse)]
+    pub expect: Vec<Expect>,
+    /// Longest time for all of it, like `500ms`, `30s`, `5m` [default: 30s with --expect, else none].
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub timeout: Option<Duration>,
+    /// Print one JSON object a line for every event, changes of the connection and the end included.
+    #[arg(long)]
+    pub json: bool,
+    /// PEM file with certificates to trust besides the public ones.
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Say nothing on stderr but errors.
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// `lift token`.
+#[derive(Debug, Group)]
+pub struct TokenArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: TokenCommand,
+}
+
+/// What to do with tokens.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Print a new token, signed with the newest key of the data directory; makes the first key.
+    Mint(MintArgs),
+    /// Say what a token holds and whether a server would take it; exits with 1 if it would not.
+    Inspect(InspectArgs),
+    /// Add a key that signs from now on; older keys still verify.
+    Keygen(KeygenArgs),
+}
+
+/// `lift token mint`.
+#[derive(Debug, Group)]
+pub struct MintArgs {
+    /// The server's data directory; its keys are in `DIR/keys`.
+    #[arg(long, value_name = "DIR", env = "STREAMER_DATA_DIR", default_value = ".streamer")]
+    pub data_dir: PathBuf,
+    /// The user: the claim `sub`.
+    #[arg(long, value_name = "USER")]
+    pub sub: String,
+    /// The tenant: the claim `tenant_id`.
+    #[arg(long, value_name = "TENANT")]
+    pub tenant: String,
+    /// Action that the token may call, or `*`; repeatable. None given: every action.
+    #[arg(long = "permission", value_name = "ACTION")]
+    pub permissions: Vec<String>,
+    /// The claim `iss`, where the server asks for one.
+    #[arg(long, value_name = "NAME")]
+    pub issuer: Option<String>,
+    /// The claim `aud`, where the server asks for one.
+    #[arg(long, value_name = "NAME")]
+    pub audience: Option<String>,
+    /// How long it is valid, like `60s`, `15m`, `1h`, `7d`.
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
+    pub expires_in: Duration,
+}
+
+/// `lift token inspect`.
+#[derive(Debug, Group)]
+pub struct InspectArgs {
+    /// The token, or `-` for stdin; without it LIFT_TOKEN, else stdin where that is no terminal.
+    pub token: Option<String>,
+    /// Data directory whose keys to check the signature with; not checked without one.
+    #[arg(long, value_name = "DIR", env = "STREAMER_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `lift token keygen`.
+#[derive(Debug, Group)]
+pub struct KeygenArgs {
+    /// What the key signs with.
+    #[arg(long, default_value = "ES256", value_parser = algorithm())]
+    pub algorithm: Algorithm,
+    /// The server's data directory; the key goes to `DIR/keys`.
+    #[arg(long, value_name = "DIR", env = "STREAMER_DATA_DIR", default_value = ".streamer")]
+    pub data_dir: PathBuf,
+    /// Print the private and the public key as PEM instead of keeping them.
+    #[arg(long)]
+    pub stdout: bool,
+}
+
+fn algorithm() -> impl TypedValueParser<Value = Algorithm> {
+    PossibleValuesParser::new(["ES256", "ES384", "EdDSA", "RS256"])
+        .try_map(|name| name.parse::<Algorithm>())
+}
+
+/// Reads a whole number and its unit: `ms`, `s`, `m`, `h` or `d`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let unit_ms: u64 = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err("it is not a number with a unit, like 500ms, 60s, 15m, 1h, 7d".to_owned()),
+    };
+    let number: u64 = number
+        .parse()
+        .map_err(|error| format!("its number cannot be read: {error}"))?;
+    number
+        .checked_mul(unit_ms)
+        .filter(|ms| (1..=MAX_MS).contains(ms))
+        .map(Duration::from_millis)
+        .ok_or_else(|| "it is not between 1 ms and 36500 days".to_owned())
+}
+
+/// A hundred years: far enough for a token, near enough for every clock to count to.
+const MAX_MS: u64 = 36_500 * 86_400_000;

@@ -1,0 +1,195 @@
+//! Arguments, the environment and the files that they name come in, what a command works with goes out.
+
+use std::{
+    io::{self, IsTerminal},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use streamer_client::options::{Options, Token};
+
+use crate::{
+    args::WsArgs,
+    expect::Expect,
+    failure::{Exit, Failure, chain},
+};
+
+/// Longest time that the first connection is tried.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Longest time for all of it where something is expected.
+const EXPECT_WITHIN: Duration = Duration::from_secs(30);
+
+/// What the process was started in.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Environment {
+    /// `LIFT_TOKEN`.
+    pub(crate) token: Option<String>,
+    pub(crate) stdin_is_terminal: bool,
+    stdout_is_terminal: bool,
+    /// stderr is a terminal that can move its cursor.
+    draws: bool,
+}
+
+impl Environment {
+    pub(crate) fn read() -> Self {
+        let token = std::env::var_os("LIFT_TOKEN").and_then(|token| token.into_string().ok());
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Self {
+            token: token.filter(|token| !token.trim().is_empty()),
+            stdin_is_terminal: io::stdin().is_terminal(),
+            stdout_is_terminal: io::stdout().is_terminal(),
+            draws: io::stderr().is_terminal() && !dumb,
+        }
+    }
+}
+
+/// What `lift ws` works with.
+#[derive(Debug)]
+pub(crate) struct Ws {
+    pub(crate) options: Options,
+    pub(crate) source: Source,
+    pub(crate) expects: Vec<Expect>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) display: Display,
+}
+
+/// Where messages come from.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// The command line; stdin is not read.
+    Script(Vec<String>),
+    /// Lines of stdin.
+    Pipe,
+    /// A person at a terminal.
+    Person {
+        /// Whether to draw a line to type in.
+        edits: bool,
+    },
+}
+
+/// What is shown where.
+#[derive(Debug, Clone)]
+pub(crate) struct Display {
+    pub(crate) format: Format,
+    pub(crate) talk: Talk,
+    /// Whether bars may be drawn on stderr.
+    pub(crate) bars: Bars,
+}
+
+/// What a line of stdout is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// A message, for programs.
+    Messages,
+    /// A message, for a terminal.
+    Terminal,
+    /// An event.
+    Events,
+}
+
+/// How much is said on stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Talk {
+    /// Errors.
+    Errors,
+    /// What happens.
+    All,
+}
+
+/// Whether stderr shows bars.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bars {
+    /// It does.
+    Drawn,
+    /// It is no terminal.
+    None,
+}
+
+impl Ws {
+    pub(crate) fn new(args: WsArgs, environment: Environment) -> Result<Self, Failure> {
+        let expecting = !args.expect.is_empty();
+        let timeout = args.timeout.or(expecting.then_some(EXPECT_WITHIN));
+        let mut options =
+            Options::new(&args.url).patience(timeout.map_or(PATIENCE, |all| all.min(PATIENCE)));
+        if !args.subprotocol.is_empty() {
+            options = options.subprotocols(args.subprotocol);
+        }
+        if let Some(file) = &args.ca {
+            let pem = std::fs::read_to_string(file).map_err(|error| {
+                let what = format!("the certificates in `{}` cannot be read", file.display());
+                Failure::file(Exit::Usage, what, &error, "give --ca a PEM file")
+            })?;
+            options = options.roots_pem(pem);
+        }
+        if let Some(token) = token(args.token, args.token_file, environment.token)? {
+            options = options.token(token);
+        }
+        let draws = environment.draws && !args.quiet;
+        let source = if !args.send.is_empty() || (expecting && environment.stdin_is_terminal) {
+            Source::Script(args.send)
+        } else if environment.stdin_is_terminal {
+            Source::Person { edits: draws }
+        } else {
+            Source::Pipe
+        };
+        let format = match (args.json, environment.stdout_is_terminal) {
+            (true, _) => Format::Events,
+            (false, true) => Format::Terminal,
+            (false, false) => Format::Messages,
+        };
+        let display = Display {
+            format,
+            talk: if args.quiet { Talk::Errors } else { Talk::All },
+            bars: if draws { Bars::Drawn } else { Bars::None },
+        };
+        Ok(Self {
+            options,
+            source,
+            expects: args.expect,
+            timeout,
+            display,
+        })
+    }
+}
+
+fn token(
+    typed: Option<String>,
+    file: Option<PathBuf>,
+    environment: Option<String>,
+) -> Result<Option<Token>, Failure> {
+    let Some(file) = file else {
+        let token = typed.or(environment);
+        return Ok(token.map(|token| Token::fixed(token.trim())));
+    };
+    // Read once here, so that a wrong name is an error of the command line and not a connection
+    // that is tried again and again.
+    let text = std::fs::read_to_string(&file).map_err(|error| chain(&error));
+    text.and_then(|text| trimmed(&text)).map_err(|cause| {
+        Failure::new(
+            Exit::Usage,
+            format!("the token in `{}` cannot be used", file.display()),
+            cause,
+            "`lift token mint … > FILE` writes one",
+        )
+    })?;
+    Ok(Some(Token::from_fn(move || fetch(file.clone()))))
+}
+
+async fn fetch(file: PathBuf) -> Result<String, streamer_client::Source> {
+    let in_file = |cause: String| format!("the token in `{}`: {cause}", shown(&file));
+    let text = tokio::fs::read_to_string(&file)
+        .await
+        .map_err(|error| in_file(chain(&error)))?;
+    Ok(trimmed(&text).map_err(in_file)?)
+}
+
+fn trimmed(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("the file is empty".to_owned()),
+        token => Ok(token.to_owned()),
+    }
+}
+
+fn shown(file: &Path) -> impl std::fmt::Display + '_ {
+    file.display()
+}

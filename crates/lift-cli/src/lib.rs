@@ -1,0 +1,30 @@
+//! The command line comes in, an exit status goes out.
+//!
+//! `lift ws` talks to a WebSocket server, by hand or in a script; `lift token` makes and reads the
+//! tokens of one machine. stdout carries data alone; whatever is said to people goes to stderr.
+#![warn(missing_docs)]
+
+pub mod args;
+mod config;
+mod commands;
+mod input;
+mod editor;
+mod line;
+mod heard;
+mod expect;
+mod screen;
+mod failure;
+
+pub use failure::{Exit, Failure};
+
+/// Does what the command line asks for.
+///
+/// # Errors
+/// Whatever makes the exit status other than 0.
+pub fn run(args: args::Args) -> Result<(), Failure> {
+    let environment = config::Environment::read();
+    match args.command {
+        args::Command::Ws(args) => commands::ws::run(config::Ws::new(args, environment)?),
+        args::Command::Token(args) => commands::token::run(args.command, environment),
+    }
+}

@@ -1,0 +1,32 @@
+//! Durable backends of Lift for one machine: a directory comes in, a store that survives `kill -9` and power loss goes out.
+//!
+//! [`EmbeddedTasks`] keeps requests. One thread writes; what arrives while it waits for the disk
+//! becomes the next group, and a group is one atomic write and one `fdatasync`. A write is answered
+//! only after that call returned. `docs/store-layout.md` has the files and keys byte by byte.
+//!
+//! ```no_run
+//! use lift_embedded::{EmbeddedTasks, Options};
+//!
+//! let tasks = EmbeddedTasks::open("./data/tasks".as_ref(), &Options::default())?;
+//! if !tasks.report().is_clean() {
+//!     eprintln!("{}", tasks.report());
+//! }
+//! # Ok::<(), lift_embedded::OpenError>(())
+//! ```
+#![warn(missing_docs)]
+
+mod layout;
+mod index;
+mod group;
+mod committer;
+mod witness;
+mod journal;
+mod files;
+mod open;
+mod salvage;
+mod report;
+mod tasks;
+
+pub use self::open::{OpenError, Options};
+pub use self::report::{Gap, Lost, Report, Unreadable};
+pub use self::tasks::EmbeddedTasks;

@@ -1,0 +1,16 @@
+//! What the embedded store promises: on every call, across openings, and where its files are damaged.
+
+#[cfg(test)]
+#[path = "../support/mod.rs"]
+mod support;
+
+#[cfg(test)]
+mod steps;
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod reopen;
+#[cfg(test)]
+mod refuse;
+#[cfg(test)]
+mod damage;

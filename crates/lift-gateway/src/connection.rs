@@ -1,0 +1,272 @@
+//! In: one session and its socket. Out: what the session asks for, done: invocations, frames, timers.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use lift_apigw::close::Close;
+use tokio::sync::oneshot;
+use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tokio::time::Sleep;
+use tower::ServiceExt as _;
+
+use crate::clock::Clock;
+use crate::connections::Slot;
+use crate::session::handshake::Refusal;
+use crate::session::{Action, Input, Invoke, InvokeError, Session, Timestamp};
+use crate::socket::Socket;
+use crate::{Answer, ConnectionId, Integration, Invocation, Limits};
+
+/// What becomes of a handshake.
+#[derive(Debug)]
+pub(crate) enum Decision {
+    Accept { subprotocol: Option<String> },
+    Refuse(Refusal),
+}
+
+/// How the transport is to end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum End {
+    Close(Close),
+    HangUp,
+}
+
+/// Carries out one session.
+pub(crate) struct Task {
+    slot: Arc<Slot>,
+    id: ConnectionId,
+    clock: Clock,
+    integration: Integration,
+    limits: Limits,
+    invocations: JoinSet<(u64, Result<Answer, InvokeError>)>,
+    running: HashMap<u64, AbortHandle>,
+    timer: Timer,
+    actions: Vec<Action>,
+    decision: Option<Decision>,
+    end: Option<End>,
+}
+
+impl Task {
+    pub(crate) fn new(
+        slot: Arc<Slot>,
+        id: ConnectionId,
+        clock: Clock,
+        integration: Integration,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            slot,
+            id,
+            clock,
+            integration,
+            limits,
+            invocations: JoinSet::new(),
+            running: HashMap::new(),
+            timer: Timer::default(),
+            actions: Vec::new(),
+            decision: None,
+            end: None,
+        }
+    }
+
+    /// Runs the session to its end.
+    pub(crate) async fn run(mut self, mut decide: oneshot::Sender<Decision>, upgrade: OnUpgrade) {
+        self.tell(Session::start);
+        let decision = loop {
+            if let Some(decision) = self.decision.take() {
+                break decision;
+            }
+            tokio::select! {
+                () = self.step() => {}
+                () = decide.closed(), if !decide.is_closed() => self.input(Input::Dropped),
+            }
+        };
+        let accepted = matches!(decision, Decision::Accept { .. });
+        // Nobody listens any more if the client is gone; the upgrade then fails.
+        _ = decide.send(decision);
+        if accepted {
+            match tokio::time::timeout(self.limits.handshake, upgrade).await {
+                Ok(Ok(upgraded)) => self.connected(TokioIo::new(upgraded)).await,
+                Ok(Err(_)) | Err(_) => self.input(Input::Dropped),
+            }
+        }
+        while !self.slot.with(|session, _| session.is_finished()) {
+            self.step().await;
+        }
+    }
+
+    /// Moves frames until the session ends the transport.
+    async fn connected(&mut self, io: TokioIo<hyper::upgrade::Upgraded>) {
+        let mut socket = Socket::new(io, &self.limits).await;
+        let mut inputs = Vec::new();
+        let slot = Arc::clone(&self.slot);
+        let end = loop {
+            if let Some(end) = self.end.take() {
+                break end;
+            }
+            tokio::select! {
+                () = self.step() => {}
+                () = socket.exchange(&slot, &mut inputs) => {}
+            }
+            for input in inputs.drain(..) {
+                self.input(input);
+            }
+        };
+        let frames = || slot.with(|session, _| session.next_frame());
+        let closing = async {
+            match end {
+                End::Close(close) => socket.close(close, frames).await,
+                End::HangUp => socket.hang_up().await,
+            }
+        };
+        if tokio::time::timeout(self.limits.closing, closing)
+            .await
+            .is_err()
+        {
+            tracing::debug!(connection = %self.id, "closed without the client's consent");
+        }
+    }
+
+    /// Waits for one thing that is not the socket's, and does it. Dropping the future loses nothing.
+    async fn step(&mut self) {
+        let deadline = self.slot.with(|session, _| session.deadline());
+        self.timer.set(deadline, &self.clock);
+        tokio::select! {
+            () = self.slot.wake.notified() => self.act(),
+            () = self.timer.due() => self.tell(Session::tick),
+            Some(done) = self.invocations.join_next() => self.invoked(done),
+        }
+    }
+
+    fn invoked(&mut self, done: Result<(u64, Result<Answer, InvokeError>), JoinError>) {
+        let (invocation, answer) = match done {
+            Ok(done) => done,
+            Err(error) => {
+                let failed = self
+                    .running
+                    .iter()
+                    .find(|(_, handle)| handle.id() == error.id());
+                let Some((invocation, _)) = failed else {
+                    return;
+                };
+                (*invocation, Err(InvokeError::Crashed))
+            }
+        };
+        self.running.remove(&invocation);
+        let (outcome, receipt) = match answer {
+            Ok(Answer { body, receipt }) => (Ok(body), receipt),
+            Err(error) => {
+                match error {
+                    // A refusing authorizer fails, too: clients must not be able to fill a log.
+                    InvokeError::FunctionError { .. } => {
+                        tracing::debug!(connection = %self.id, invocation, "function failed");
+                    }
+                    _ => tracing::warn!(connection = %self.id, invocation, %error, "no result"),
+                }
+                (Err(error), None)
+            }
+        };
+        self.input(Input::Invoked {
+            invocation,
+            outcome,
+        });
+        // The answer's frame is queued: posts made from now on come after it.
+        drop(receipt);
+    }
+
+    fn input(&mut self, input: Input) {
+        let now = self.clock.now();
+        self.slot
+            .with(|session, actions| session.handle(now, input, actions));
+        self.act();
+    }
+
+    fn tell(&mut self, what: fn(&mut Session, Timestamp, &mut Vec<Action>)) {
+        let now = self.clock.now();
+        self.slot
+            .with(|session, actions| what(session, now, actions));
+        self.act();
+    }
+
+    /// Does what the session asked for since the last time.
+    fn act(&mut self) {
+        let mut actions = std::mem::take(&mut self.actions);
+        self.slot.take_actions(&mut actions);
+        for action in actions.drain(..) {
+            match action {
+                Action::Invoke(invoke) => self.invoke(invoke),
+                Action::Abandon { invocation } => {
+                    if let Some(handle) = self.running.remove(&invocation) {
+                        handle.abort();
+                    }
+                }
+                Action::Accept { subprotocol } => {
+                    self.decision = Some(Decision::Accept { subprotocol });
+                }
+                Action::Refuse(refusal) => self.decision = Some(Decision::Refuse(refusal)),
+                Action::Close(close) => self.end = Some(End::Close(close)),
+                Action::HangUp => self.end = Some(End::HangUp),
+            }
+        }
+        self.actions = actions;
+    }
+
+    fn invoke(&mut self, invoke: Invoke) {
+        let Invoke {
+            invocation,
+            function,
+            request_id,
+            event,
+            timeout,
+        } = invoke;
+        let call = Invocation {
+            function,
+            connection_id: self.id,
+            request_id,
+            event,
+            deadline: timeout,
+        };
+        let integration = self.integration.clone();
+        let handle = self
+            .invocations
+            .spawn(async move { (invocation, integration.oneshot(call).await) });
+        self.running.insert(invocation, handle);
+    }
+}
+
+/// One timer that is set again only when it would fire too late.
+///
+/// Most messages move the idle deadline; a timer that fires early costs one look at the session.
+#[derive(Default)]
+struct Timer {
+    sleep: Option<Pin<Box<Sleep>>>,
+    is_set: bool,
+}
+
+impl Timer {
+    fn set(&mut self, deadline: Option<Timestamp>, clock: &Clock) {
+        let Some(deadline) = deadline.map(|at| clock.instant(at)) else {
+            self.is_set = false;
+            return;
+        };
+        let sleep = self
+            .sleep
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        if !self.is_set || deadline < sleep.deadline() || sleep.is_elapsed() {
+            sleep.as_mut().reset(deadline);
+            self.is_set = true;
+        }
+    }
+
+    async fn due(&mut self) {
+        match &mut self.sleep {
+            Some(sleep) if self.is_set => {
+                sleep.as_mut().await;
+                self.is_set = false;
+            }
+            _ => std::future::pending().await,
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! In: what an authorizer returned. Out: the context for every later event, or the refusal.
+//!
+//! Source: developer guide, "Control access to WebSocket APIs with Lambda authorizers", and the
+//! IAM policy evaluation logic.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use lift_apigw::authorizer::{Effect, PolicyDocument, Response, Statement};
+use lift_apigw::fields::{Fields, OneOrMany, Scalar, Text};
+use lift_apigw::limits::AUTHORIZER_RESULT_BYTES_MAX;
+
+use super::InvokeError;
+use super::handshake::{Refusal, Upgrade};
+use super::rules::{AuthorizerRules, IdentitySource};
+
+/// The authorizer's context and `principalId`, as events carry them.
+pub(super) type Context = Fields<'static, Scalar<'static>>;
+
+/// Refuses with 401, without asking, where an identity source is missing or empty.
+pub(super) fn check_sources(rules: &AuthorizerRules, upgrade: &Upgrade) -> Result<(), Refusal> {
+    let params = upgrade.params().unwrap_or_default();
+    let present = rules.identity_sources.iter().all(|source| match source {
+        IdentitySource::Header(name) => upgrade.last(name).is_some_and(|v| !v.is_empty()),
+        IdentitySource::Query(name) => {
+            let mut named = params.0.iter().filter(|(known, _)| known == name);
+            named.any(|(_, values)| values.iter().any(|v| !v.is_empty()))
+        }
+    });
+    if present {
+        Ok(())
+    } else {
+        Err(Refusal::new(401))
+    }
+}
+
+/// What the authorizer decides.
+///
+/// Deny, or nothing that allows: 403. An error whose text is exactly `Unauthorized`: 401. Any
+/// other failure, a malformed or an oversized result: 500.
+pub(super) fn decide(
+    rules: &AuthorizerRules,
+    arn: &str,
+    outcome: &Result<Bytes, InvokeError>,
+) -> Result<Context, Refusal> {
+    let result = match outcome {
+        Ok(result) if result.len() <= AUTHORIZER_RESULT_BYTES_MAX => result,
+        Err(InvokeError::FunctionError { message }) if message == "Unauthorized" => {
+            return Err(Refusal::new(401));
+        }
+        Err(InvokeError::FunctionError { message })
+            if rules.too_many_requests_error.as_ref() == Some(message) =>
+        {
+            return Err(Refusal::new(429));
+        }
+        Ok(_) | Err(_) => return Err(Refusal::new(500)),
+    };
+    let response = Response::parse(result).map_err(|_malformed| Refusal::new(500))?;
+    if !allows(&response.policy_document, "execute-api:Invoke", arn) {
+        return Err(Refusal::new(403));
+    }
+    Ok(context(response))
+}
+
+/// `principalId` first, then the context's values as strings.
+fn context(response: Response<'_>) -> Context {
+    let owned = |text: Cow<'_, str>| Scalar::Text(Cow::Owned(text.into_owned()));
+    let mut pairs = vec![(Cow::Borrowed("principalId"), owned(response.principal_id))];
+    for (key, value) in response.context.unwrap_or_default().0 {
+        if key != "principalId" {
+            pairs.push((
+                Cow::Owned(key.into_owned()),
+                owned(value.to_string().into()),
+            ));
+        }
+    }
+    Fields(pairs)
+}
+
+/// Whether a policy allows an action: some statement allows it and none denies it.
+fn allows(policy: &PolicyDocument<'_>, action: &str, arn: &str) -> bool {
+    let mut allowed = false;
+    for statement in policy.statement.as_slice() {
+        if !matches(statement, action, arn) {
+            continue;
+        }
+        match (statement.effect, &statement.condition) {
+            // Conditions are not evaluated: a deny holds, an allow does not.
+            (Effect::Deny, _) => return false,
+            (Effect::Allow, None) => allowed = true,
+            (Effect::Allow, Some(_)) => {}
+        }
+    }
+    allowed
+}
+
+fn matches(statement: &Statement<'_>, action: &str, arn: &str) -> bool {
+    let action = action.to_ascii_lowercase();
+    let acts = |pattern: &str| glob(&pattern.to_ascii_lowercase(), &action);
+    let about = |pattern: &str| glob(pattern, arn);
+    one_of(
+        statement.action.as_ref(),
+        statement.not_action.as_ref(),
+        acts,
+    ) && one_of(
+        statement.resource.as_ref(),
+        statement.not_resource.as_ref(),
+        about,
+    )
+}
+
+/// Whether one of the first patterns matches, or, where only the second are given, none of them.
+fn one_of(
+    these: Option<&OneOrMany<Text<'_>>>,
+    but_these: Option<&OneOrMany<Text<'_>>>,
+    matches: impl Fn(&str) -> bool,
+) -> bool {
+    let any = |patterns: &OneOrMany<Text<'_>>| patterns.as_slice().iter().any(|p| matches(&p.0));
+    match (these, but_these) {
+        (Some(these), _) => any(these),
+        (None, Some(but_these)) => !any(but_these),
+        (None, None) => false,
+    }
+}
+
+/// Whether a pattern with `*` (any run) and `?` (one byte) matches the whole text.
+fn glob(pattern: &str, text: &str) -> bool {
+    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+    let (mut p, mut t) = (0, 0);
+    // Where to go on after a mismatch: behind the last `*`, one byte further each time.
+    let mut retry = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                retry = Some((p + 1, t));
+                p += 1;
+            }
+            Some(b'?') => (p, t) = (p + 1, t + 1),
+            Some(byte) if text.get(t) == Some(byte) => (p, t) = (p + 1, t + 1),
+            _ => {
+                let Some((after_star, from)) = retry else {
+                    return false;
+                };
+                (p, t) = (after_star, from + 1);
+                retry = Some((after_star, from + 1));
+            }
+        }
+    }
+    pattern.iter().skip(p).all(|byte| *byte == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::glob;
+
+    #[test]
+    fn wildcards_match_any_run_and_one_byte() {
+        let cases = [
+            ("*", "", true),
+            ("arn:*/$connect", "arn:a:b/prod/$connect", true),
+            ("arn:*/$connect", "arn:a:b/prod/$connect/x", false),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("a*b*c", "axxbyyc", true),
+            ("a*b*c", "axxcyyb", false),
+            ("*ab", "aab", true),
+            ("", "a", false),
+            ("a**", "a", true),
+        ];
+        for (pattern, text, expected) in cases {
+            assert_eq!(glob(pattern, text), expected, "{pattern} on {text}");
+        }
+    }
+}

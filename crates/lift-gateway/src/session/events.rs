@@ -1,0 +1,242 @@
+//! In: what a session knows of its connection. Out: the JSON of the events for its functions.
+//!
+//! Source: developer guide, "Set up a WebSocket API integration request" and "… Lambda
+//! authorizers" (the latter's headers hold `Connection` and `Upgrade`, the former's do not).
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use lift_apigw::authorizer::Request;
+use lift_apigw::event::{self, Connect, Disconnect, Event, Identity, Message, RequestContext};
+use lift_apigw::fields::{Fields, Params, Scalar, Text as JsonText};
+use lift_apigw::{management, time};
+
+use super::Timestamp;
+use super::authorizer::Context;
+use super::handshake::Upgrade;
+use super::rules::Rules;
+use crate::{ConnectionId, RequestId};
+
+/// What stays known of a connection after its handshake.
+#[derive(Debug)]
+pub(super) struct Facts {
+    pub(super) connection_id: ConnectionId,
+    pub(super) connected_at: Timestamp,
+    pub(super) authorizer: Option<Context>,
+    user_agent: Option<String>,
+    source_ip: String,
+    domain_name: String,
+}
+
+impl Facts {
+    pub(super) fn new(
+        rules: &Rules,
+        upgrade: &Upgrade,
+        connection_id: ConnectionId,
+        now: Timestamp,
+    ) -> Self {
+        let host = rules
+            .api
+            .domain_name
+            .as_deref()
+            .or_else(|| upgrade.last("Host"));
+        Self {
+            connection_id,
+            connected_at: now,
+            authorizer: None,
+            user_agent: upgrade.last("User-Agent").map(str::to_owned),
+            source_ip: upgrade.source_ip.clone(),
+            domain_name: host.unwrap_or_default().to_owned(),
+        }
+    }
+
+    pub(super) fn describe(&self, last_active_at: Timestamp) -> management::Connection<'static> {
+        management::Connection {
+            connected_at: time::iso8601(self.connected_at.epoch_ms()).into(),
+            identity: management::Identity {
+                source_ip: self.source_ip.clone().into(),
+                user_agent: self.user_agent.clone().unwrap_or_default().into(),
+            },
+            last_active_at: time::iso8601(last_active_at.epoch_ms()).into(),
+        }
+    }
+
+    pub(super) fn authorizer_event(
+        &self,
+        rules: &Rules,
+        upgrade: &Upgrade,
+        trace: &str,
+        at: At<'_>,
+    ) -> Bytes {
+        let arn = rules.connect_arn();
+        let own = [
+            ("Connection", "upgrade"),
+            ("Upgrade", "websocket"),
+            ("content-length", "0"),
+        ];
+        let own = own.map(|(name, value)| (Cow::Borrowed(name), Cow::Borrowed(value)));
+        let request = Request {
+            method_arn: Cow::Borrowed(&arn),
+            headers: Params::headers(headers(upgrade, trace).chain(own)),
+            query: upgrade.params().unwrap_or_default(),
+            stage_variables: stage_variables(rules),
+            context: RequestContext {
+                authorizer: None,
+                ..self.context(rules, event::CONNECT, at)
+            },
+        };
+        json(&request)
+    }
+
+    pub(super) fn connect_event(
+        &self,
+        rules: &Rules,
+        upgrade: &Upgrade,
+        trace: &str,
+        authorizer_latency_ms: u64,
+        at: At<'_>,
+    ) -> Bytes {
+        let mut context = self.context(rules, event::CONNECT, at);
+        if let Some(Fields(pairs)) = &mut context.authorizer {
+            let latency = Scalar::Number(authorizer_latency_ms.into());
+            pairs.push((Cow::Borrowed("integrationLatency"), latency));
+        }
+        json(&Event::Connect(Connect {
+            headers: Params::headers(headers(upgrade, trace)),
+            query: upgrade.params(),
+            stage_variables: defined_stage_variables(rules),
+            context,
+        }))
+    }
+
+    pub(super) fn message_event(
+        &self,
+        rules: &Rules,
+        route: &str,
+        message_id: &RequestId,
+        body: &str,
+        at: At<'_>,
+    ) -> Bytes {
+        json(&Event::Message(Message {
+            stage_variables: defined_stage_variables(rules),
+            context: self.context(rules, route, at),
+            message_id: Cow::Borrowed(message_id.as_str()),
+            body: Cow::Borrowed(body),
+            is_base64_encoded: false,
+        }))
+    }
+
+    pub(super) fn disconnect_event(
+        &self,
+        rules: &Rules,
+        status_code: u16,
+        reason: &str,
+        at: At<'_>,
+    ) -> Bytes {
+        let host = (
+            Cow::Borrowed("Host"),
+            Cow::Borrowed(self.domain_name.as_str()),
+        );
+        let empty = ["x-api-key", "X-Forwarded-For", "x-restapi"]
+            .map(|name| (Cow::Borrowed(name), Cow::Borrowed("")));
+        json(&Event::Disconnect(Disconnect {
+            headers: Params::headers(std::iter::once(host).chain(empty)),
+            stage_variables: defined_stage_variables(rules),
+            context: self.context(rules, event::DISCONNECT, at),
+            status_code,
+            reason: Cow::Borrowed(reason),
+        }))
+    }
+
+    fn context<'f>(&'f self, rules: &'f Rules, route: &'f str, at: At<'f>) -> RequestContext<'f> {
+        let request_id = Cow::Borrowed(at.request_id.as_str());
+        RequestContext {
+            route_key: Cow::Borrowed(route),
+            authorizer: self.authorizer.as_ref().map(borrowed),
+            extended_request_id: request_id.clone(),
+            request_time: time::clf(at.now.epoch_ms()).into(),
+            stage: Cow::Borrowed(&rules.api.stage),
+            connected_at: self.connected_at.epoch_ms(),
+            request_time_epoch: at.now.epoch_ms(),
+            identity: Identity {
+                api_key: None,
+                api_key_id: None,
+                user_agent: self.user_agent.as_deref().map(Cow::Borrowed),
+                source_ip: Cow::Borrowed(&self.source_ip),
+            },
+            request_id,
+            domain_name: Cow::Borrowed(&self.domain_name),
+            connection_id: Cow::Borrowed(self.connection_id.as_str()),
+            api_id: Cow::Borrowed(&rules.api.api_id),
+        }
+    }
+}
+
+/// Which request an event is, and when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct At<'a> {
+    pub(super) request_id: &'a RequestId,
+    pub(super) now: Timestamp,
+}
+
+/// The client's headers without those of the hop, and what API Gateway adds to them.
+fn headers<'u>(
+    upgrade: &'u Upgrade,
+    trace: &'u str,
+) -> impl Iterator<Item = (Cow<'u, str>, Cow<'u, str>)> {
+    const REPLACED: [&str; 7] = [
+        "Connection",
+        "Upgrade",
+        "Content-Length",
+        "X-Amzn-Trace-Id",
+        "X-Forwarded-For",
+        "X-Forwarded-Port",
+        "X-Forwarded-Proto",
+    ];
+    let kept = |name: &str| {
+        !REPLACED
+            .iter()
+            .any(|replaced| name.eq_ignore_ascii_case(replaced))
+    };
+    let sent = upgrade.headers.iter().filter(move |(name, _)| kept(name));
+    // The scheme and port are AWS's, where every client comes by TLS to port 443.
+    let added = [
+        ("X-Amzn-Trace-Id", trace),
+        ("X-Forwarded-For", upgrade.source_ip.as_str()),
+        ("X-Forwarded-Port", "443"),
+        ("X-Forwarded-Proto", "https"),
+    ];
+    sent.map(|(name, value)| (name.as_str(), value.as_str()))
+        .chain(added)
+        .map(|(name, value)| (Cow::Borrowed(name), Cow::Borrowed(value)))
+}
+
+fn borrowed(context: &Context) -> Fields<'_, Scalar<'_>> {
+    let pairs = context.0.iter().map(|(key, value)| {
+        let value = match value {
+            Scalar::Text(text) => Scalar::Text(Cow::Borrowed(text.as_ref())),
+            other @ (Scalar::Number(_) | Scalar::Bool(_)) => other.clone(),
+        };
+        (Cow::Borrowed(key.as_ref()), value)
+    });
+    Fields(pairs.collect())
+}
+
+fn stage_variables(rules: &Rules) -> Fields<'_, JsonText<'_>> {
+    let pairs = rules.api.stage_variables.iter();
+    Fields(
+        pairs
+            .map(|(k, v)| (Cow::Borrowed(k.as_str()), JsonText(Cow::Borrowed(v))))
+            .collect(),
+    )
+}
+
+fn defined_stage_variables(rules: &Rules) -> Option<Fields<'_, JsonText<'_>>> {
+    (!rules.api.stage_variables.is_empty()).then(|| stage_variables(rules))
+}
+
+fn json(event: &impl serde::Serialize) -> Bytes {
+    serde_json::to_vec(event)
+        .expect("string keys and plain values")
+        .into()
+}

@@ -1,0 +1,184 @@
+//! In: what a test's client says, rules kept or broken. Out: bytes on a TCP socket, and frames read from it.
+
+use std::io;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::script::{Received, Sent};
+
+/// A WebSocket client that does as it is told.
+#[derive(Debug)]
+pub(crate) struct Client {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Client {
+    /// Asks for an upgrade; `response` waits for the answer.
+    pub(crate) async fn connect(
+        address: std::net::SocketAddr,
+        target: &str,
+        headers: &[(String, String)],
+    ) -> io::Result<Self> {
+        let mut stream = TcpStream::connect(address).await?;
+        let mut head = format!(
+            "GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n\
+             Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        );
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        stream.write_all(format!("{head}\r\n").as_bytes()).await?;
+        Ok(Self {
+            stream,
+            buffer: Vec::new(),
+        })
+    }
+
+    /// The status, and the subprotocol of an accepted handshake or the body of a refusal.
+    pub(crate) async fn response(&mut self) -> io::Result<(u16, String)> {
+        let head = loop {
+            if let Some(end) = self.buffer.windows(4).position(|four| four == b"\r\n\r\n") {
+                let head = self.buffer.drain(..end + 4).collect::<Vec<_>>();
+                break String::from_utf8_lossy(&head).into_owned();
+            }
+            self.fill().await?;
+        };
+        let status = head
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok());
+        let status = status.ok_or_else(|| io::Error::other(head.clone()))?;
+        let header = |name: &str| {
+            let mut lines = head.lines().filter_map(|line| line.split_once(": "));
+            let found = lines.find(|(known, _)| known.eq_ignore_ascii_case(name));
+            found.map(|(_, value)| value.to_owned())
+        };
+        if status == 101 {
+            // RFC 6455 §1.3 has this answer to the key above.
+            let accept = header("Sec-WebSocket-Accept");
+            assert_eq!(accept.as_deref(), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+            return Ok((status, header("Sec-WebSocket-Protocol").unwrap_or_default()));
+        }
+        let length = header("Content-Length")
+            .and_then(|length| length.parse().ok())
+            .unwrap_or(0);
+        while self.buffer.len() < length {
+            self.fill().await?;
+        }
+        let body = self.buffer.drain(..length).collect::<Vec<_>>();
+        Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    }
+
+    pub(crate) async fn send(&mut self, sent: Sent) -> io::Result<()> {
+        match sent {
+            Sent::Text(frames) => {
+                let last = frames.len() - 1;
+                for (index, payload) in frames.iter().enumerate() {
+                    let opcode = if index == 0 { 1 } else { 0 };
+                    let fin = if index == last { 0x80 } else { 0 };
+                    self.frame(fin | opcode, payload).await?;
+                }
+                Ok(())
+            }
+            Sent::Binary(payload) => self.frame(0x82, &payload).await,
+            Sent::Unmasked(text) => {
+                let length = u8::try_from(text.len()).map_err(io::Error::other)?;
+                let bytes = [&[0x81, length], text.as_bytes()].concat();
+                self.stream.write_all(&bytes).await
+            }
+            Sent::Ping => self.frame(0x89, b"").await,
+            Sent::Close(None) => self.frame(0x88, b"").await,
+            Sent::Close(Some((code, reason))) => {
+                self.frame(0x88, &[&code.to_be_bytes(), reason.as_bytes()].concat())
+                    .await
+            }
+            Sent::Drop => self.stream.shutdown().await,
+        }
+    }
+
+    /// The next frame; a close frame is answered, as RFC 6455 §5.5.1 asks.
+    pub(crate) async fn received(&mut self) -> io::Result<Received> {
+        loop {
+            if let Some((opcode, payload)) = self.parse() {
+                return Ok(match opcode {
+                    0x81 => Received::Text(String::from_utf8(payload).map_err(io::Error::other)?),
+                    0x82 => Received::Binary(payload),
+                    0x8a => Received::Pong,
+                    0x88 => {
+                        // The gateway may have closed its half already.
+                        _ = self.frame(0x88, &payload).await;
+                        let code = payload.first_chunk().map(|code| u16::from_be_bytes(*code));
+                        let reason = String::from_utf8_lossy(payload.get(2..).unwrap_or(b""));
+                        Received::Close(code.map(|code| (code, reason.into_owned())))
+                    }
+                    other => return Err(io::Error::other(format!("frame {other:#x}"))),
+                });
+            }
+            match self.fill().await {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return Ok(Received::End);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn frame(&mut self, first: u8, payload: &[u8]) -> io::Result<()> {
+        let mask = [0x37, 0xfa, 0x21, 0x3d];
+        let mut bytes = vec![first];
+        match payload.len() {
+            length @ 0..=125 => bytes.push(0x80 | length as u8),
+            length @ 126..=0xffff => {
+                bytes.push(0x80 | 126);
+                bytes.extend((length as u16).to_be_bytes());
+            }
+            length => {
+                bytes.push(0x80 | 127);
+                bytes.extend((length as u64).to_be_bytes());
+            }
+        }
+        bytes.extend(mask);
+        bytes.extend(
+            payload
+                .iter()
+                .zip(mask.iter().cycle())
+                .map(|(byte, mask)| byte ^ mask),
+        );
+        self.stream.write_all(&bytes).await
+    }
+
+    /// One unmasked frame from the front of the buffer, if it is whole.
+    fn parse(&mut self) -> Option<(u8, Vec<u8>)> {
+        let (first, second) = (*self.buffer.first()?, *self.buffer.get(1)?);
+        assert_eq!(
+            second & 0x80,
+            0,
+            "a server's frames are not masked (RFC 6455 §5.1)"
+        );
+        let (length, header) = match second {
+            126 => (
+                u16::from_be_bytes(*self.buffer.get(2..)?.first_chunk()?) as usize,
+                4,
+            ),
+            127 => (
+                u64::from_be_bytes(*self.buffer.get(2..)?.first_chunk()?) as usize,
+                10,
+            ),
+            length => (length as usize, 2),
+        };
+        let payload = self.buffer.get(header..header + length)?.to_vec();
+        self.buffer.drain(..header + length);
+        Some((first, payload))
+    }
+
+    async fn fill(&mut self) -> io::Result<()> {
+        match self.stream.read_buf(&mut self.buffer).await? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(()),
+        }
+    }
+}

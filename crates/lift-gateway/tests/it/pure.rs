@@ -1,0 +1,291 @@
+//! In: a conversation. Out: the same with a pure session and a clock of its own.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use lift_apigw::management::Refusal;
+use lift_gateway::session::codec::{Opcode, classify};
+use lift_gateway::session::handshake::Upgrade;
+use lift_gateway::session::outbox::Frame;
+use lift_gateway::session::{Action, Input, Session, Violation};
+use lift_gateway::{ConnectionId, PostError, Timestamp};
+use serde_json::Value;
+
+use crate::script::{Call, Received, Sent, Setup, Side};
+use crate::world::{Behaviour, World, name, outcome};
+
+pub(crate) struct Pure {
+    setup_rules: Arc<lift_gateway::Rules>,
+    world: World,
+    now: Timestamp,
+    session: Option<Session>,
+    held: Vec<(u64, String, Value)>,
+    /// What the client sent and the session had no room to read.
+    unread: VecDeque<Input>,
+    response: Option<(u16, String)>,
+    received: VecDeque<Received>,
+    stalled: bool,
+}
+
+impl Pure {
+    pub(crate) fn new(setup: &Setup) -> Self {
+        Self {
+            setup_rules: Arc::new(setup.rules.clone()),
+            world: setup.world.clone(),
+            now: Timestamp::from_epoch_ms(1_763_757_569_117),
+            session: None,
+            held: Vec::new(),
+            unread: VecDeque::new(),
+            response: None,
+            received: VecDeque::new(),
+            stalled: false,
+        }
+    }
+
+    fn drive(&mut self, f: impl FnOnce(&mut Session, Timestamp, &mut Vec<Action>)) {
+        let Some(session) = &mut self.session else {
+            return;
+        };
+        let mut actions = Vec::new();
+        f(session, self.now, &mut actions);
+        self.act(actions);
+        self.pump();
+    }
+
+    fn act(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Invoke(invoke) => {
+                    match self.world.invoke(&invoke.function, &invoke.event) {
+                        Some(outcome) => {
+                            let invocation = invoke.invocation;
+                            self.handle(Input::Invoked {
+                                invocation,
+                                outcome,
+                            });
+                        }
+                        None => {
+                            let event = self.world.log.back().expect("just logged").1.clone();
+                            self.held
+                                .push((invoke.invocation, name(&invoke.function), event));
+                        }
+                    }
+                }
+                Action::Abandon { invocation } => {
+                    self.held.retain(|(held, ..)| *held != invocation);
+                }
+                Action::Refuse(refusal) => self.response = Some((refusal.status, refusal.body)),
+                Action::Accept { subprotocol } => {
+                    self.response = Some((101, subprotocol.unwrap_or_default()));
+                }
+                Action::Close(close) => {
+                    self.take_frames();
+                    let close = Some((close.code, close.reason.to_owned()));
+                    self.received
+                        .extend([Received::Close(close), Received::End]);
+                }
+                Action::HangUp => self.received.push_back(Received::End),
+            }
+        }
+    }
+
+    fn handle(&mut self, input: Input) {
+        let session = self.session.as_mut().expect("a session invoked something");
+        let mut actions = Vec::new();
+        session.handle(self.now, input, &mut actions);
+        self.act(actions);
+    }
+
+    /// Reads what the session has room for and writes what it has.
+    fn pump(&mut self) {
+        loop {
+            self.take_frames();
+            let Some(session) = &self.session else { return };
+            if session.read_room() == 0 {
+                return;
+            }
+            let Some(input) = self.unread.pop_front() else {
+                return;
+            };
+            self.handle(input);
+        }
+    }
+
+    fn take_frames(&mut self) {
+        let Some(session) = &mut self.session else {
+            return;
+        };
+        if self.stalled {
+            if session.has_frames() {
+                session.handle(self.now, Input::WriteBlocked, &mut Vec::new());
+            }
+            return;
+        }
+        while let Some(frame) = session.next_frame() {
+            self.received.push_back(match frame {
+                Frame::Text(text) => Received::Text(text.to_string()),
+                Frame::Binary(bytes) => Received::Binary(bytes.to_vec()),
+            });
+        }
+    }
+}
+
+impl Side for Pure {
+    async fn connect(&mut self, target: &str, headers: &[(String, String)]) {
+        let upgrade = headers
+            .iter()
+            .fold(Upgrade::websocket(target), |upgrade, (name, value)| {
+                upgrade.header(name, value)
+            });
+        let id = ConnectionId::from_bytes([7; 11]);
+        let session = Session::new(Arc::clone(&self.setup_rules), upgrade, id, 1, self.now);
+        self.session = Some(session);
+        self.drive(Session::start);
+    }
+
+    async fn response(&mut self) -> Result<(u16, String), String> {
+        self.response
+            .take()
+            .ok_or_else(|| "no response yet".to_owned())
+    }
+
+    async fn send(&mut self, message: Sent) {
+        let limits = &self.setup_rules.limits;
+        let input = match message {
+            Sent::Text(frames) => {
+                let frames: Vec<&[u8]> = frames.iter().map(Vec::as_slice).collect();
+                classify(limits, Opcode::Text, &frames)
+            }
+            Sent::Binary(bytes) => classify(limits, Opcode::Binary, &[&bytes]),
+            Sent::Unmasked(_) => Input::Violation(Violation::Protocol),
+            Sent::Ping => {
+                self.received.push_back(Received::Pong);
+                Input::Ping
+            }
+            Sent::Close(frame) => {
+                self.received.push_back(Received::Close(frame.clone()));
+                Input::ClientClose(frame)
+            }
+            Sent::Drop => Input::Dropped,
+        };
+        let in_handshake = self
+            .session
+            .as_ref()
+            .is_some_and(|session| !session.is_open());
+        if in_handshake {
+            self.handle(input);
+        } else {
+            self.unread.push_back(input);
+            self.pump();
+        }
+    }
+
+    async fn received(&mut self) -> Result<Received, String> {
+        self.received
+            .pop_front()
+            .ok_or_else(|| "nothing received".to_owned())
+    }
+
+    async fn invoked(&mut self) -> Result<(String, Value), String> {
+        self.world
+            .log
+            .pop_front()
+            .ok_or_else(|| "nothing invoked".to_owned())
+    }
+
+    async fn answer(&mut self, function: &str, behaviour: Behaviour) -> Result<(), String> {
+        let held = self.held.iter().position(|(_, name, _)| name == function);
+        let (invocation, _, event) = self.held.remove(held.ok_or("no such invocation is held")?);
+        let outcome = outcome(&behaviour, &event).ok_or("an answer cannot hold")?;
+        self.drive(|session, now, actions| {
+            session.handle(
+                now,
+                Input::Invoked {
+                    invocation,
+                    outcome,
+                },
+                actions,
+            );
+        });
+        Ok(())
+    }
+
+    async fn advance(&mut self, by: Duration) {
+        let target = self.now + by;
+        while let Some(deadline) = self.session.as_ref().and_then(Session::deadline) {
+            if deadline > target {
+                break;
+            }
+            self.now = deadline.max(self.now);
+            self.drive(Session::tick);
+        }
+        self.now = target;
+    }
+
+    async fn call(&mut self, call: Call) -> (u16, Option<Value>) {
+        let now = self.now;
+        let known = |id: &Option<String>| match id.as_deref().map(ConnectionId::parse) {
+            None => Ok(()),
+            Some(None) => Err(PostError::InvalidConnectionId),
+            Some(Some(_)) => Err(PostError::Gone),
+        };
+        let mut outcome = Err(PostError::Gone);
+        let mut body = None;
+        self.drive(|session, _, actions| {
+            outcome = match call {
+                Call::Post { id, payload } => {
+                    known(&id).and_then(|()| session.post(now, Bytes::from(payload)).map(|()| 200))
+                }
+                Call::Get { id } => known(&id).and_then(|()| session.get()).map(|found| {
+                    body = Some(serde_json::to_value(found).expect("plain values"));
+                    200
+                }),
+                Call::Delete { id } => {
+                    known(&id).and_then(|()| session.delete(now, actions).map(|()| 204))
+                }
+            };
+        });
+        (
+            outcome.unwrap_or_else(|error| Refusal::from(error).status()),
+            body,
+        )
+    }
+
+    async fn stall(&mut self) {
+        self.stalled = true;
+    }
+
+    async fn fill(&mut self, bytes: usize) {
+        while self
+            .call(Call::Post {
+                id: None,
+                payload: vec![b'x'; bytes],
+            })
+            .await
+            .0
+            != 429
+        {}
+    }
+
+    async fn drain(&mut self, close_after: Duration) {
+        let close_by = self.now + close_after;
+        self.drive(|session, now, actions| {
+            session.handle(now, Input::Drain { close_by }, actions);
+        });
+    }
+
+    async fn finish(&mut self) -> Result<(), String> {
+        let was_open = self.session.as_ref().is_some_and(Session::is_open);
+        self.drive(|session, now, actions| session.handle(now, Input::Dropped, actions));
+        if was_open {
+            self.received.pop_back();
+        }
+        self.received.retain(|received| *received != Received::End);
+        if let (Some(received), false) = (self.received.front(), self.stalled) {
+            return Err(format!("unasked: {received:?}"));
+        }
+        self.world.all_asked(was_open)
+    }
+}

@@ -1,0 +1,96 @@
+//! An app, its gateway and its task loop in one process: the parts that a server and a test share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lift::app::{App, Backends, Runtime};
+use lift::clock::Clock;
+use lift::message::Message;
+use lift::outbound::Outbound;
+use lift::registry::Connections;
+use lift::registry::memory::MemoryRegistry;
+use lift::task::announce::Results;
+use lift::task::store::TaskStore;
+use lift_gateway::{AuthorizerRules, Gateway, Rules};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::integration::integration;
+use crate::outbound::GatewayPosts;
+use crate::task_loop;
+
+/// How long a client that is told to go away should wait before it comes back, in milliseconds.
+const RECONNECT_AFTER_MS: u64 = 500;
+
+/// API Gateway's frame, message, text and idle rules, for an app behind `$default`; its 2-hour cut
+/// and its account quotas are off.
+pub fn rules() -> Rules {
+    let mut rules = Rules::default()
+        .one_way("$connect")
+        .one_way("$disconnect")
+        .two_way("$default")
+        .authorizer(AuthorizerRules::default());
+    rules.limits.lifetime = None;
+    rules
+}
+
+#[derive(Debug)]
+pub(crate) struct Host {
+    pub(crate) runtime: Runtime,
+    pub(crate) gateway: Gateway,
+    followers: TaskTracker,
+    stop_tasks: CancellationToken,
+    task_loop: JoinSet<()>,
+}
+
+impl Host {
+    pub(crate) fn start(
+        app: App,
+        rules: Rules,
+        tasks: Arc<dyn TaskStore>,
+        results: Arc<dyn Results>,
+        clock: Clock,
+    ) -> Self {
+        let posts = GatewayPosts::default();
+        let runtime = app.bind(Backends {
+            tasks,
+            connections: Connections::new(MemoryRegistry::default()),
+            outbound: Outbound::new(posts.clone()),
+            results,
+            clock,
+        });
+        let followers = TaskTracker::new();
+        let gateway = Gateway::new(rules, integration(runtime.clone(), followers.clone()));
+        posts.connect(gateway.connections());
+        let stop_tasks = CancellationToken::new();
+        let mut task_loop = JoinSet::new();
+        task_loop.spawn(task_loop::run(runtime.clone(), stop_tasks.clone()));
+        Self {
+            runtime,
+            gateway,
+            followers,
+            stop_tasks,
+            task_loop,
+        }
+    }
+
+    /// Tells clients, gives tasks back at their next checkpoint, closes connections with 1012, and
+    /// returns when all of that is done or `within` and a little has passed.
+    pub(crate) async fn drain(&mut self, within: Duration) {
+        self.gateway.refuse_upgrades();
+        self.runtime.drain();
+        let going_away = Message::GoingAway {
+            reconnect_after_ms: RECONNECT_AFTER_MS,
+        }
+        .to_bytes();
+        self.gateway.connections().post_all(&going_away);
+        self.stop_tasks.cancel();
+        let tasks = async { while self.task_loop.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(within, tasks).await;
+        self.task_loop.shutdown().await;
+        self.gateway.drain(within).await;
+        self.followers.close();
+        let _ = tokio::time::timeout(within, self.followers.wait()).await;
+    }
+}

@@ -1,0 +1,77 @@
+//! The app as the gateway's integration: an invocation comes in, the app's answer goes out, by the
+//! same code that reads and writes events on Lambda.
+
+use bytes::Bytes;
+use lift::app::Runtime;
+use lift_aws::event::{After, Failure, authorize, handle};
+use lift_gateway::{Answer, Function, Integration, Invocation, InvokeError, Receipt};
+use tokio_util::task::TaskTracker;
+
+pub(crate) fn integration(runtime: Runtime, followers: TaskTracker) -> Integration {
+    Integration::new(tower::service_fn(move |invocation: Invocation| {
+        let (runtime, followers) = (runtime.clone(), followers.clone());
+        async move { invoke(&runtime, &followers, invocation).await }
+    }))
+}
+
+async fn invoke(
+    runtime: &Runtime,
+    followers: &TaskTracker,
+    invocation: Invocation,
+) -> Result<Answer, InvokeError> {
+    let event: &Bytes = &invocation.event;
+    if matches!(invocation.function, Function::Authorizer) {
+        return authorize(runtime, event)
+            .await
+            .map(Answer::from)
+            .map_err(|failure| failed(&failure));
+    }
+    let handled = handle(runtime, event)
+        .await
+        .map_err(|failure| failed(&failure))?;
+    let receipt = handled.after.map(|after| {
+        let follower = Follower {
+            after: Some(after),
+            runtime: runtime.clone(),
+            followers: followers.clone(),
+        };
+        Receipt::new(follower)
+    });
+    Ok(Answer {
+        body: handled.body,
+        receipt,
+    })
+}
+
+fn failed(failure: &Failure) -> InvokeError {
+    if !matches!(failure, Failure::Unauthorized) {
+        tracing::error!(
+            error = lift::error::chain(failure),
+            "an event was not handled"
+        );
+    }
+    InvokeError::FunctionError {
+        message: failure.to_string(),
+    }
+}
+
+/// Says what follows an answer when the gateway drops it: the answer is in the queue then.
+struct Follower {
+    after: Option<After>,
+    runtime: Runtime,
+    followers: TaskTracker,
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        let Some(after) = self.after.take() else {
+            return;
+        };
+        if after.is_quiet() {
+            return;
+        }
+        let runtime = self.runtime.clone();
+        self.followers
+            .spawn(async move { after.run(&runtime).await });
+    }
+}

@@ -1,0 +1,79 @@
+//! One app's whole journey in memory, under a virtual clock.
+
+use std::time::Duration;
+
+use lift::app::App;
+use lift::error::Error;
+use lift::extract::Payload;
+use lift::task::handle::{Stopped, Task};
+use lift_server::test_app::TestApp;
+use serde_json::json;
+
+async fn count(Payload(to): Payload<u32>, task: Task) -> Result<u32, Stopped> {
+    for n in task.resumed_from().unwrap_or(0)..to {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        task.progress(100.0 * f64::from(n) / f64::from(to), "counting")
+            .await?;
+        task.checkpoint(&(n + 1)).await?;
+    }
+    Ok(to)
+}
+
+fn app() -> App {
+    App::new()
+        .on("echo", async |payload: lift::json::Json| {
+            Ok::<_, Error>(payload)
+        })
+        .task("count", count)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sync_action_is_answered_on_its_connection() {
+    let test = TestApp::start(app());
+    let mut ada = test.connect().await;
+    assert_eq!(
+        ada.call("echo", json!({"a": [1, 2]})).await,
+        json!({"a": [1, 2]})
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_acknowledgment_comes_before_any_news_of_its_request() {
+    let test = TestApp::start(app());
+    let mut ada = test.connect().await;
+    for n in 0..50 {
+        ada.send(json!({"id": format!("c-{n}"), "action": "count", "payload": 0}))
+            .await;
+        let first = ada.next().await;
+        assert_eq!(first["type"], "acknowledgment", "{first}");
+        let (end, _) = ada.ended(first["request_id"].as_str().unwrap()).await;
+        assert_eq!(end["type"], "complete");
+        assert_eq!(end["id"], format!("c-{n}"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_comes_back_has_missed_nothing() {
+    let test = TestApp::start(app());
+    let mut ada = test.connect().await;
+    let request = ada.submit("count", json!(100)).await;
+    drop(ada);
+    test.advance(Duration::from_secs(60)).await;
+    let mut ada = test.connect().await;
+    let resumed = ada
+        .call(
+            "request.resume",
+            json!({"requests": [{"request_id": request}]}),
+        )
+        .await;
+    assert_eq!(resumed["requests"][0]["state"], "completed");
+    let (result, _) = ada.completed(&request).await;
+    assert_eq!(result, 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_is_closed_after_ten_minutes() {
+    let test = TestApp::start(app());
+    let mut ada = test.connect().await;
+    assert_eq!(ada.closed().await, 1001);
+}

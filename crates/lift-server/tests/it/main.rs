@@ -1,0 +1,3 @@
+//! `lift-server` from outside: apps under `TestApp`.
+
+mod journey;

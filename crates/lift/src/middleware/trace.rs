@@ -1,0 +1,18 @@
+//! A span around every message: ids go in, never a payload, a token or metadata.
+
+use tracing::Instrument;
+
+use super::from_fn::Next;
+use crate::request::{Reply, Request};
+
+/// Runs the rest within a span that names the request, its action, owner and connection.
+pub async fn trace(request: Request, next: Next) -> Reply {
+    let span = tracing::info_span!(
+        "request",
+        request_id = %request.id,
+        action = request.envelope.action,
+        owner = %request.connection.identity.owner,
+        connection = %request.connection.id,
+    );
+    next.run(request).instrument(span).await
+}

@@ -1,0 +1,148 @@
+//! The way to a client: a connection id and bytes come in, a delivery or its typed failure goes out.
+
+pub mod memory;
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use crate::id::ConnectionId;
+
+/// How long one post may take.
+pub const POST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a terminal message or a replay waits for room at one connection: longer than the 10 s
+/// after which a gateway closes a reader that takes nothing.
+pub const ROOM_TIMEOUT: Duration = Duration::from_secs(12);
+
+const ROOM_POLL: Duration = Duration::from_millis(50);
+
+/// Why a post did not arrive.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PostError {
+    /// The connection is closed, or was never open. Normal: never an alarm.
+    #[error("the connection is gone")]
+    Gone,
+    /// The connection takes nothing more just now.
+    #[error("the connection takes no more messages now")]
+    Throttled,
+    /// The message is larger than a gateway carries (128 KiB).
+    #[error("the message is too large")]
+    TooLarge,
+    /// The gateway did not answer.
+    #[error("the gateway could not be reached")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Keeps posts to one connection back until it is dropped.
+#[derive(Default)]
+pub struct Hold(Option<Box<dyn Any + Send + Sync>>);
+
+impl Hold {
+    /// Wraps the guard of a backend that can hold posts back.
+    pub fn new(guard: impl Any + Send + Sync) -> Self {
+        Self(Some(Box::new(guard)))
+    }
+}
+
+impl fmt::Debug for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Hold").field(&self.0.is_some()).finish()
+    }
+}
+
+/// Carries messages to connections. Implement it to add a gateway.
+#[async_trait]
+pub trait Post: fmt::Debug + Send + Sync + 'static {
+    /// Sends one message.
+    ///
+    /// # Errors
+    /// See [`PostError`].
+    async fn post(&self, connection: &ConnectionId, message: Bytes) -> Result<(), PostError>;
+
+    /// Closes a connection with code 1000.
+    ///
+    /// # Errors
+    /// See [`PostError`].
+    async fn close(&self, connection: &ConnectionId) -> Result<(), PostError>;
+
+    /// Keeps posts to `connection` back while the answer that announces them is on its way.
+    /// A gateway across a network cannot, and holds nothing.
+    fn hold(&self, connection: &ConnectionId) -> Hold {
+        let _ = connection;
+        Hold::default()
+    }
+}
+
+/// Sending to connections, as handlers and workers see it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Outbound(Arc<dyn Post>);
+
+impl Outbound {
+    /// Sends by way of `post`.
+    pub fn new(post: impl Post) -> Self {
+        Self(Arc::new(post))
+    }
+
+    /// Sends one message, within [`POST_TIMEOUT`].
+    ///
+    /// # Errors
+    /// See [`PostError`].
+    pub async fn post(&self, connection: &ConnectionId, message: Bytes) -> Result<(), PostError> {
+        self.post_by(Instant::now() + POST_TIMEOUT, connection, message)
+            .await
+    }
+
+    /// Sends one message, and waits up to [`ROOM_TIMEOUT`] for room at the connection.
+    ///
+    /// # Errors
+    /// See [`PostError`]; [`PostError::Throttled`] when there was no room in all that time.
+    pub async fn post_when_room(
+        &self,
+        connection: &ConnectionId,
+        message: Bytes,
+    ) -> Result<(), PostError> {
+        let deadline = Instant::now() + ROOM_TIMEOUT;
+        loop {
+            match self.post_by(deadline, connection, message.clone()).await {
+                Err(PostError::Throttled) if Instant::now() + ROOM_POLL < deadline => {
+                    sleep_until(Instant::now() + ROOM_POLL).await;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    async fn post_by(
+        &self,
+        deadline: Instant,
+        connection: &ConnectionId,
+        message: Bytes,
+    ) -> Result<(), PostError> {
+        match timeout_at(deadline, self.0.post(connection, message)).await {
+            Ok(done) => done,
+            Err(elapsed) => Err(PostError::Unavailable(elapsed.into())),
+        }
+    }
+
+    /// Closes a connection with code 1000, within [`POST_TIMEOUT`].
+    ///
+    /// # Errors
+    /// See [`PostError`].
+    pub async fn close(&self, connection: &ConnectionId) -> Result<(), PostError> {
+        match timeout_at(Instant::now() + POST_TIMEOUT, self.0.close(connection)).await {
+            Ok(done) => done,
+            Err(elapsed) => Err(PostError::Unavailable(elapsed.into())),
+        }
+    }
+
+    pub(crate) fn hold(&self, connection: &ConnectionId) -> Hold {
+        self.0.hold(connection)
+    }
+}

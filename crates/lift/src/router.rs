@@ -1,0 +1,258 @@
+//! From a message to its action: a request comes in, the answer goes out. Never fails.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tower::Service;
+
+use crate::app::Inner;
+use crate::canonical;
+use crate::control;
+use crate::error::{Code, Error};
+use crate::extract::Context;
+use crate::message::Message;
+use crate::request::{Audience, Follow, Reply, Request};
+use crate::task::handle::Task;
+use crate::task::record::{Idempotency, Key, NewTask, Record};
+use crate::task::store::Put;
+use crate::task::transition::{Applied, Transition};
+
+/// The innermost service of an app.
+#[derive(Clone)]
+pub(crate) struct Router(Arc<Inner>);
+
+impl Router {
+    pub(crate) fn new(inner: Arc<Inner>) -> Self {
+        Self(inner)
+    }
+}
+
+impl Service<Request> for Router {
+    type Response = Reply;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Reply, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let inner = Arc::clone(&self.0);
+        async move {
+            let answered = match control::parse(&request.envelope.action) {
+                Some(control) => inner.control(control, &request).await,
+                None => inner.act(&request).await,
+            };
+            Ok(answered.unwrap_or_else(|error| Reply::error(&request, error)))
+        }
+        .boxed()
+    }
+}
+
+impl Inner {
+    async fn act(&self, request: &Request) -> Result<Reply, Error> {
+        let envelope = &request.envelope;
+        let identity = &request.connection.identity;
+        let Some(action) = self.app.actions.get(&envelope.action) else {
+            let callable = self
+                .app
+                .actions
+                .keys()
+                .filter(|name| identity.may_call(name));
+            let callable = callable.map(String::as_str).chain(control::NAMES);
+            let suggestion = nearest(&envelope.action, callable);
+            let error = Error::new(Code::UnknownAction, "there is no action of this name");
+            return Err(error.with_suggestion(suggestion));
+        };
+        if !identity.may_call(&envelope.action) {
+            return Err(Error::new(
+                Code::Forbidden,
+                "the token does not permit this action",
+            ));
+        }
+        let timeout = envelope.timeout.unwrap_or(self.app.limits.request_timeout);
+        if timeout > self.app.limits.request_timeout_max {
+            let cap = self.app.limits.request_timeout_max.as_millis();
+            return Err(Error::invalid(
+                "/timeout_ms",
+                format!("is over the cap of {cap} ms"),
+            ));
+        }
+        if let Some(schema) = &action.schema {
+            schema.check(&envelope.payload)?;
+        }
+        let context = self.context(request);
+        (action.handler.accepts)(&context)?;
+        if let Some(before) = &action.before
+            && let Err(refusal) = (before.call)(context.clone()).await
+        {
+            return self.refuse_unless_repeated(request, refusal).await;
+        }
+        if action.deferred(&envelope.payload, self.app.limits.defer_above) {
+            return self.defer(request, timeout).await;
+        }
+        let data = (action.handler.call)(context).await?;
+        if data.len_bytes() > self.app.limits.answer_bytes_max {
+            return Err(Error::new(
+                Code::PayloadTooLarge,
+                "the answer is over 128 KiB",
+            ));
+        }
+        let id = envelope.id.clone();
+        Ok(Reply::new(Message::Response {
+            request_id: Some(request.id),
+            id,
+            data,
+        }))
+    }
+
+    fn context(&self, request: &Request) -> Context {
+        Context {
+            request_id: request.id,
+            owner: request.connection.identity.owner.clone(),
+            action: request.envelope.action.clone(),
+            payload: request.envelope.payload.clone(),
+            metadata: request.envelope.metadata.clone(),
+            received_at: request.received_at,
+            connection: Some(Arc::clone(&request.connection)),
+            task: Task::unattended(),
+            states: Arc::clone(&self.app.states),
+        }
+    }
+
+    /// Makes a request durable, then acknowledges it.
+    async fn defer(&self, request: &Request, timeout: Duration) -> Result<Reply, Error> {
+        if self.draining.is_cancelled() {
+            let error = Error::new(Code::Overloaded, "the server is going away");
+            return Err(error.retry_after(Duration::from_secs(1)));
+        }
+        let envelope = &request.envelope;
+        let owner = request.connection.identity.owner.clone();
+        let new = NewTask {
+            key: Key {
+                owner: owner.clone(),
+                id: request.id,
+            },
+            client_id: envelope.id.clone(),
+            action: envelope.action.clone(),
+            metadata: envelope.metadata.clone(),
+            input: envelope.payload.clone(),
+            connection: request.connection.id.clone(),
+            idempotency: idempotency(request),
+            created_at: request.received_at,
+            start_after: Duration::ZERO,
+            timeout,
+            keep: self.app.limits.keep,
+            queued_max: self.app.limits.queued_per_owner_max,
+        };
+        let hold = self.backends.outbound.hold(&request.connection.id);
+        let mut reply = match self.backends.tasks.put(new).await? {
+            Put::Stored(record) => {
+                self.woken.notify_one();
+                Reply::new(acknowledgment(&record, envelope.id.clone(), false))
+            }
+            Put::Duplicate(id) => self.attach_duplicate(request, Key { owner, id }).await?,
+            Put::Mismatch => return Err(mismatch()),
+            Put::Full => {
+                let error = Error::new(Code::Overloaded, "too many of your requests are waiting");
+                return Err(error.retry_after(Duration::from_secs(5)));
+            }
+        };
+        reply.hold = hold;
+        Ok(reply)
+    }
+
+    /// A request that was accepted may itself be why the same message is refused now.
+    async fn refuse_unless_repeated(
+        &self,
+        request: &Request,
+        refusal: Error,
+    ) -> Result<Reply, Error> {
+        let Some(idempotency) = idempotency(request) else {
+            return Err(refusal);
+        };
+        let owner = &request.connection.identity.owner;
+        let (action, now) = (&request.envelope.action, request.received_at);
+        match self
+            .backends
+            .tasks
+            .find(owner, action, &idempotency, now)
+            .await?
+        {
+            Some(Put::Duplicate(id)) => {
+                let hold = self.backends.outbound.hold(&request.connection.id);
+                let key = Key {
+                    owner: owner.clone(),
+                    id,
+                };
+                let mut reply = self.attach_duplicate(request, key).await?;
+                reply.hold = hold;
+                Ok(reply)
+            }
+            Some(Put::Mismatch) => Err(mismatch()),
+            Some(Put::Stored(_) | Put::Full) | None => Err(refusal),
+        }
+    }
+
+    async fn attach_duplicate(&self, request: &Request, key: Key) -> Result<Reply, Error> {
+        let connection = request.connection.id.clone();
+        let attach = Transition::Attach { connection };
+        let record = match self
+            .backends
+            .tasks
+            .apply(&key, attach, request.received_at)
+            .await?
+        {
+            Applied::Done(record) | Applied::Refused(_, record) => record,
+            Applied::Missing => {
+                return Err(Error::internal("an idempotency key outlived its request"));
+            }
+        };
+        let mut reply = Reply::new(acknowledgment(&record, request.envelope.id.clone(), true));
+        reply.follow.push(Follow {
+            key,
+            after_seq: 0,
+            audience: Audience::ThisConnection,
+        });
+        Ok(reply)
+    }
+}
+
+fn idempotency(request: &Request) -> Option<Idempotency> {
+    let key = request.envelope.idempotency_key.clone()?;
+    Some(Idempotency {
+        key,
+        payload_hash: canonical::hash(&request.envelope.payload),
+    })
+}
+
+fn mismatch() -> Error {
+    Error::new(
+        Code::IdempotencyConflict,
+        "the idempotency key was used with another payload",
+    )
+}
+
+fn acknowledgment(record: &Record, id: Option<String>, duplicate: bool) -> Message {
+    Message::Acknowledgment {
+        request_id: record.key.id,
+        id,
+        status: record.state,
+        duplicate,
+    }
+}
+
+/// The nearest of some names, if one is at most two edits away.
+fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
+    const EDITS_MAX: usize = 2;
+    let near: BTreeMap<usize, &str> = names
+        .map(|known| (strsim::osa_distance(name, known), known))
+        .collect();
+    let (edits, known) = near.first_key_value()?;
+    (*edits <= EDITS_MAX && *edits < name.len()).then(|| (*known).to_owned())
+}

@@ -1,0 +1,112 @@
+//! The boundary to where requests are kept; every backend passes [`conformance`](super::conformance).
+//!
+//! Each method is one call of a store such as DynamoDB: conditions ride on the writes, and the
+//! record image that a write returns is all that its caller needs to decide whom to tell.
+
+use std::fmt;
+
+use async_trait::async_trait;
+
+use super::record::{Idempotency, Key, NewTask, Record, State};
+use super::transition::{Applied, Transition};
+use crate::clock::Timestamp;
+use crate::error::StoreError;
+use crate::id::{Owner, RequestId};
+use crate::json::Json;
+
+/// What became of a [`put`](TaskStore::put).
+#[derive(Debug, Clone, PartialEq)]
+pub enum Put {
+    /// It is durable.
+    Stored(Box<Record>),
+    /// The idempotency key names this earlier request with an equal payload, or the request itself
+    /// is stored already.
+    Duplicate(RequestId),
+    /// The idempotency key names an earlier request with another payload.
+    Mismatch,
+    /// The owner has `queued_max` requests waiting already.
+    Full,
+}
+
+/// Which of an owner's requests to list, newest first.
+#[derive(Debug, Clone, Default)]
+pub struct ListQuery {
+    /// Only those in this state.
+    pub state: Option<State>,
+    /// Only those older than this one.
+    pub before: Option<RequestId>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// Some requests, newest first, and whether there are more.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    /// The requests.
+    pub records: Vec<Record>,
+    /// The last id looked at, if more may follow.
+    pub next: Option<RequestId>,
+}
+
+/// A request that a worker should look at.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Due {
+    /// Since when.
+    pub at: Timestamp,
+    /// Which.
+    pub key: Key,
+}
+
+/// Keeps requests. Implement it to add a backend.
+///
+/// A future may be dropped half-way: the call has then happened or not, as after a lost answer.
+#[async_trait]
+pub trait TaskStore: fmt::Debug + Send + Sync + 'static {
+    /// Stores a new request with its payload and its idempotency key, all or nothing; when this
+    /// returns [`Put::Stored`] the request survives the machine's loss of power.
+    async fn put(&self, new: NewTask) -> Result<Put, StoreError>;
+
+    /// What a [`put`](Self::put) of this key would find: [`Put::Duplicate`], [`Put::Mismatch`] or
+    /// nothing. Asked only where a check refuses a request that may be a repetition.
+    async fn find(
+        &self,
+        owner: &Owner,
+        action: &str,
+        idempotency: &Idempotency,
+        now: Timestamp,
+    ) -> Result<Option<Put>, StoreError>;
+
+    /// The record, as of the last write that was answered.
+    async fn get(&self, key: &Key) -> Result<Option<Record>, StoreError>;
+
+    /// The payload.
+    async fn input(&self, key: &Key) -> Result<Option<Json>, StoreError>;
+
+    /// A result that [`ResultAt::Beside`](super::record::ResultAt::Beside) speaks of.
+    async fn result(&self, key: &Key) -> Result<Option<Json>, StoreError>;
+
+    /// One owner's requests.
+    async fn list(&self, owner: &Owner, query: &ListQuery) -> Result<Page, StoreError>;
+
+    /// Moves a request on by the rules of [`apply`](super::transition::apply), atomically.
+    async fn apply(
+        &self,
+        key: &Key,
+        transition: Transition,
+        now: Timestamp,
+    ) -> Result<Applied, StoreError>;
+
+    /// Requests due at `now` or before, the longest due first, after `after` if given.
+    async fn due(
+        &self,
+        now: Timestamp,
+        after: Option<&Due>,
+        limit: usize,
+    ) -> Result<Vec<Due>, StoreError>;
+
+    /// When the next request falls due, if one is known to: a hint that saves polling.
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Removes up to `limit` ended requests past their time to live, and says how many.
+    async fn purge(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError>;
+}

@@ -1,0 +1,491 @@
+//! One delivery of a request: its key comes in; it is claimed, run, renewed, and ends or is put back.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::announce;
+use super::handle::{Checkpoint, Ends, Stopped, Task};
+use super::progress::Coalescer;
+use super::record::{INLINE_BYTES_MAX, Key, Outcome, Progress, Record, ResultAt, State};
+use super::retry;
+use super::transition::{Applied, Refusal, Transition};
+use crate::app::Inner;
+use crate::clock::Timestamp;
+use crate::error::{Code, Error, Retry, StoreError};
+use crate::extract::Context;
+use crate::id::ConnectionId;
+use crate::json::Json;
+use crate::outbound::PostError;
+use crate::request::logged;
+
+const STORE_RETRY: Duration = Duration::from_millis(200);
+
+/// What became of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// It was run, and the request is in this state now.
+    Ran(State),
+    /// The request had ended already; its connections were told again.
+    Ended,
+    /// Another worker holds it, or it is not due.
+    Held,
+    /// There is no such request.
+    Missing,
+    /// This worker lost its lease while running.
+    LeaseLost,
+}
+
+impl Inner {
+    /// Claims a request and sees it through.
+    pub(crate) async fn deliver(&self, key: &Key) -> Result<Delivery, StoreError> {
+        let lease = self.app.limits.lease;
+        let now = self.backends.clock.now();
+        match self
+            .backends
+            .tasks
+            .apply(key, Transition::Claim { lease }, now)
+            .await?
+        {
+            Applied::Missing => Ok(Delivery::Missing),
+            Applied::Refused(Refusal::Ended, record) => {
+                self.announce(&record).await;
+                Ok(Delivery::Ended)
+            }
+            Applied::Refused(..) => Ok(Delivery::Held),
+            Applied::Done(record) => Ok(Run::new(self, *record).go().await),
+        }
+    }
+
+    /// Tells the connections of a request that has just ended, and lets its action clean up.
+    pub(crate) async fn ended(&self, record: &Record) {
+        let after = self
+            .app
+            .actions
+            .get(&record.action)
+            .and_then(|action| action.after.as_ref());
+        let cleaned = async {
+            let Some(after) = after else { return };
+            let context = self.task_context(record, Json::null(), Task::unattended());
+            if let Err(error) = (after.call)(context).await {
+                let error = crate::error::chain(&error);
+                tracing::warn!(request_id = %record.key.id, error, "not cleaned up");
+            }
+        };
+        tokio::join!(self.announce(record), cleaned);
+    }
+
+    fn task_context(&self, record: &Record, payload: Json, task: Task) -> Context {
+        Context {
+            request_id: record.key.id,
+            owner: record.key.owner.clone(),
+            action: record.action.clone(),
+            payload,
+            metadata: record.metadata.clone(),
+            received_at: record.created_at,
+            connection: None,
+            task,
+            states: Arc::clone(&self.app.states),
+        }
+    }
+
+    /// Posts the terminal message of an ended request to its connections.
+    pub(crate) async fn announce(&self, record: &Record) {
+        let Some(message) = self.terminal_message(record).await else {
+            return;
+        };
+        let message = message.to_bytes();
+        let told = record.told();
+        let posts = told
+            .iter()
+            .map(|to| self.backends.outbound.post_when_room(to, message.clone()));
+        for (to, posted) in told.iter().zip(join_all(posts).await) {
+            match posted {
+                Ok(()) | Err(PostError::Gone) => {}
+                Err(error) => {
+                    tracing::info!(request_id = %record.key.id, connection = %to, %error, "terminal message waits for a resume");
+                }
+            }
+        }
+    }
+}
+
+/// One claim of one request.
+struct Run<'a> {
+    inner: &'a Inner,
+    record: Record,
+    /// Messages said under this claim.
+    said: u64,
+    gone: HashSet<ConnectionId>,
+    lease_until: Instant,
+    renew_at: Instant,
+    stop_since: Option<Instant>,
+    timed_out: bool,
+}
+
+/// Why the handler is no longer attended to.
+enum Left {
+    Returned(Result<Result<Json, Error>, JoinError>),
+    /// It was asked to stop and did not, or its lease went.
+    Dropped,
+}
+
+impl<'a> Run<'a> {
+    fn new(inner: &'a Inner, record: Record) -> Self {
+        let now = Instant::now();
+        Self {
+            inner,
+            record,
+            said: 0,
+            gone: HashSet::new(),
+            lease_until: now + inner.app.limits.lease,
+            renew_at: now + inner.app.limits.renew_every,
+            stop_since: None,
+            timed_out: false,
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.inner.backends.clock.now()
+    }
+
+    async fn go(mut self) -> Delivery {
+        if let Some(outcome) = self.ended_already() {
+            return self.finish(outcome, None).await;
+        }
+        let key = self.record.key.clone();
+        let input = match self.inner.backends.tasks.input(&key).await {
+            Ok(Some(input)) => input,
+            Ok(None) => return self.failed(Error::internal("the payload is missing")).await,
+            Err(error) => return self.failed(Error::from(error)).await,
+        };
+        let Some(action) = self.inner.app.actions.get(&self.record.action) else {
+            let error = Error::new(Code::TaskFailed, "the server no longer knows this action");
+            return self.failed(error).await;
+        };
+        let (task, mut ends) = Ends::new(
+            self.record.checkpoint.clone(),
+            self.record.attempt(),
+            self.record.claim,
+        );
+        let running = self.inner.running.enter(&key);
+        let mut job = JoinSet::new();
+        job.spawn((action.handler.call)(self.inner.task_context(
+            &self.record,
+            input,
+            task,
+        )));
+        let left = self.attend(&mut job, &mut ends, &running.poked).await;
+        // Drops the handler where it did not return: nothing of it may act after the lease is given up.
+        job.shutdown().await;
+        let asked = *ends.stop.borrow();
+        self.conclude(left, asked).await
+    }
+
+    /// A claim that finds the request at its end finishes it without running.
+    fn ended_already(&self) -> Option<Outcome> {
+        let limits = &self.inner.app.limits;
+        let failed = |code, message: &str| Outcome::Failed(Error::new(code, message).into_body());
+        if self.record.cancel_requested {
+            Some(Outcome::Cancelled)
+        } else if self.now() >= self.record.deadline_at {
+            Some(failed(Code::Timeout, "the request's deadline passed"))
+        } else if self.record.lost_in_a_row >= limits.lost_in_a_row_max {
+            Some(failed(
+                Code::TaskFailed,
+                "the task lost its worker too often",
+            ))
+        } else {
+            None
+        }
+    }
+
+    /// Serves the handler until it returns or must be left.
+    async fn attend(
+        &mut self,
+        job: &mut JoinSet<Result<Json, Error>>,
+        ends: &mut Ends,
+        poked: &tokio::sync::Notify,
+    ) -> Left {
+        let floor = self
+            .record
+            .progress
+            .as_ref()
+            .map_or(0.0, |progress| progress.percentage);
+        let mut coalescer = Coalescer::new(floor);
+        let task = ends.task.clone();
+        loop {
+            let wake = self.wake_at(&coalescer);
+            tokio::select! {
+                biased;
+                Some(returned) = job.join_next() => return Left::Returned(returned),
+                Some(checkpoint) = ends.checkpoints.recv() => self.keep(checkpoint, ends).await,
+                () = task.updated() => {
+                    if let Some(update) = task.take_update() {
+                        coalescer.offer(update);
+                    }
+                }
+                () = poked.notified() => self.renew_at = Instant::now(),
+                () = self.inner.draining.cancelled(), if self.stop_since.is_none() => {
+                    self.ask(ends, Stopped::GivenBack);
+                }
+                () = sleep_until(wake) => {}
+            }
+            if let Some(update) = coalescer.poll(self.now()) {
+                let progress = Progress {
+                    seq: self.record.seq(self.said + 1),
+                    percentage: update.percentage,
+                    message: update.message,
+                    metadata: update.metadata,
+                };
+                self.tell(progress, ends).await;
+            } else if Instant::now() >= self.renew_at {
+                self.renew(None, None, ends).await;
+            }
+            if self.now() >= self.record.deadline_at && self.stop_since.is_none() {
+                self.timed_out = true;
+                self.ask(ends, Stopped::Cancelled);
+            }
+            if self.must_leave(ends) {
+                return Left::Dropped;
+            }
+        }
+    }
+
+    fn wake_at(&self, coalescer: &Coalescer) -> Instant {
+        let now = self.now();
+        let at = |moment: Timestamp| Instant::now() + moment.since(now);
+        let mut wake = self.renew_at;
+        if self.stop_since.is_none() {
+            wake = wake.min(at(self.record.deadline_at));
+        }
+        if let Some(ready) = coalescer.ready_at() {
+            wake = wake.min(at(ready));
+        }
+        if let Some(since) = self.stop_since {
+            wake = wake.min(since + self.inner.app.limits.stop_grace);
+        }
+        wake
+    }
+
+    fn must_leave(&self, ends: &Ends) -> bool {
+        let lost = *ends.stop.borrow() == Some(Stopped::LeaseLost);
+        let grace = self.inner.app.limits.stop_grace;
+        lost || self
+            .stop_since
+            .is_some_and(|since| since.elapsed() >= grace)
+    }
+
+    fn ask(&mut self, ends: &Ends, stop: Stopped) {
+        self.stop_since.get_or_insert_with(Instant::now);
+        ends.stop.send_replace(Some(stop));
+    }
+
+    /// A progress message is sent only after the write that holds it, so that no later claim can
+    /// say less.
+    async fn tell(&mut self, progress: Progress, ends: &Ends) {
+        if !self.renew(Some(progress.clone()), None, ends).await {
+            return;
+        }
+        self.said += 1;
+        let message = announce::progress(&self.record, &progress).to_bytes();
+        self.post(message).await;
+    }
+
+    async fn post(&mut self, message: Bytes) {
+        let told = self
+            .record
+            .told()
+            .into_iter()
+            .filter(|id| !self.gone.contains(id));
+        let told: Vec<ConnectionId> = told.collect();
+        let posts = told
+            .iter()
+            .map(|to| self.inner.backends.outbound.post(to, message.clone()));
+        let posted = join_all(posts).await;
+        for (to, posted) in told.into_iter().zip(posted) {
+            // A full connection gets the next progress instead.
+            if matches!(posted, Err(PostError::Gone)) {
+                self.gone.insert(to);
+            }
+        }
+    }
+
+    /// Renews the lease; false where nothing was written.
+    async fn renew(
+        &mut self,
+        progress: Option<Progress>,
+        checkpoint: Option<Json>,
+        ends: &Ends,
+    ) -> bool {
+        let limits = &self.inner.app.limits;
+        let (claim, lease) = (self.record.claim, limits.lease);
+        let asked_at = Instant::now();
+        let transition = Transition::Renew {
+            claim,
+            lease,
+            progress,
+            checkpoint,
+        };
+        let key = &self.record.key;
+        match self
+            .inner
+            .backends
+            .tasks
+            .apply(key, transition, self.now())
+            .await
+        {
+            Ok(Applied::Done(record)) => {
+                self.record = *record;
+                self.lease_until = asked_at + lease;
+                self.renew_at = asked_at + limits.renew_every;
+                if self.record.cancel_requested && self.stop_since.is_none() {
+                    self.ask(ends, Stopped::Cancelled);
+                }
+                true
+            }
+            Ok(Applied::Refused(..) | Applied::Missing) => {
+                self.ask(ends, Stopped::LeaseLost);
+                false
+            }
+            Err(error) => {
+                tracing::warn!(error = crate::error::chain(&error), "lease not renewed");
+                self.renew_at = Instant::now() + STORE_RETRY;
+                if Instant::now() >= self.lease_until {
+                    self.ask(ends, Stopped::LeaseLost);
+                }
+                false
+            }
+        }
+    }
+
+    async fn keep(&mut self, checkpoint: Checkpoint, ends: &Ends) {
+        while !self.renew(None, Some(checkpoint.value.clone()), ends).await {
+            if *ends.stop.borrow() == Some(Stopped::LeaseLost) {
+                break;
+            }
+            sleep(STORE_RETRY).await;
+        }
+        let answer = ends.stop.borrow().map_or(Ok(()), Err);
+        // The handler may have been dropped while it waited.
+        let _ = checkpoint.kept.send(answer);
+    }
+
+    async fn conclude(mut self, left: Left, asked: Option<Stopped>) -> Delivery {
+        if asked == Some(Stopped::LeaseLost) {
+            return Delivery::LeaseLost;
+        }
+        let stopped = match left {
+            Left::Returned(Ok(Ok(result))) => return self.completed(result).await,
+            Left::Returned(Ok(Err(error))) if error.retry_kind() == Retry::Stopped => asked,
+            Left::Returned(Ok(Err(error))) => return self.failed(error).await,
+            Left::Returned(Err(panic)) => return self.failed(Error::internal(panic).retry()).await,
+            Left::Dropped => asked,
+        };
+        match stopped {
+            Some(Stopped::GivenBack) => {
+                let claim = self.record.claim;
+                self.write(Transition::GiveBack { claim }).await
+            }
+            Some(_) if self.timed_out => {
+                let error = Error::new(Code::Timeout, "the request's deadline passed");
+                self.finish(Outcome::Failed(error.into_body()), None).await
+            }
+            Some(_) => self.finish(Outcome::Cancelled, None).await,
+            None => {
+                self.failed(Error::internal("the task stopped without being asked to"))
+                    .await
+            }
+        }
+    }
+
+    async fn completed(self, result: Json) -> Delivery {
+        let bytes = result.len_bytes();
+        if bytes > self.inner.app.limits.result_bytes_max {
+            let text = Bytes::copy_from_slice(result.get().as_bytes());
+            return match self
+                .inner
+                .backends
+                .results
+                .keep(&self.record.key, text)
+                .await
+            {
+                Ok(name) => {
+                    self.finish(Outcome::Completed(ResultAt::Object(name)), None)
+                        .await
+                }
+                Err(error) => self.failed(Error::from(error)).await,
+            };
+        }
+        if bytes > INLINE_BYTES_MAX {
+            return self
+                .finish(Outcome::Completed(ResultAt::Beside), Some(result))
+                .await;
+        }
+        self.finish(Outcome::Completed(ResultAt::Inline(result)), None)
+            .await
+    }
+
+    async fn failed(mut self, error: Error) -> Delivery {
+        if error.retry_kind() == Retry::Again
+            && self.record.failures + 1 < self.inner.app.limits.tries
+        {
+            let claim = self.record.claim;
+            let wait = retry::wait(self.record.failures + 1, crate::random::u64());
+            let error = crate::error::chain(&error);
+            tracing::info!(request_id = %self.record.key.id, error, ?wait, "attempt failed");
+            return self.write(Transition::Retry { claim, wait }).await;
+        }
+        let body = logged(error, Some(self.record.key.id)).into_body();
+        self.finish(Outcome::Failed(body), None).await
+    }
+
+    async fn finish(mut self, outcome: Outcome, result: Option<Json>) -> Delivery {
+        let (claim, n) = (self.record.claim, self.said + 1);
+        self.write(Transition::Finish {
+            claim,
+            outcome,
+            n,
+            result,
+        })
+        .await
+    }
+
+    /// Writes how the claim ends, trying for as long as the lease lasts, and tells the connections
+    /// that the written record names.
+    async fn write(&mut self, transition: Transition) -> Delivery {
+        loop {
+            let key = &self.record.key;
+            match self
+                .inner
+                .backends
+                .tasks
+                .apply(key, transition.clone(), self.now())
+                .await
+            {
+                Ok(Applied::Done(record)) => {
+                    if record.state.is_terminal() {
+                        self.inner.ended(&record).await;
+                    }
+                    return Delivery::Ran(record.state);
+                }
+                Ok(Applied::Refused(..) | Applied::Missing) => return Delivery::LeaseLost,
+                Err(error) => {
+                    tracing::warn!(
+                        error = crate::error::chain(&error),
+                        "end of claim not written"
+                    );
+                    if Instant::now() >= self.lease_until {
+                        return Delivery::LeaseLost;
+                    }
+                    sleep(STORE_RETRY).await;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! What the framework promises at its public edge.
+
+mod tasks_conformance;

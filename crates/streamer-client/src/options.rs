@@ -1,0 +1,131 @@
+//! A URL and a source of tokens come in, what every connection is made with goes out.
+
+use std::{fmt, future::Future, sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use streamer_protocol::SUBPROTOCOL;
+
+use crate::error::Source;
+
+/// How to connect.
+///
+/// ```
+/// use streamer_client::options::{Options, Token};
+///
+/// let options = Options::new("ws://127.0.0.1:8080/").token(Token::fixed("eyJ…"));
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Options {
+    /// `ws://` or `wss://` URL.
+    pub url: String,
+    /// Where each connection's token comes from; none sends none.
+    pub token: Option<Token>,
+    /// Subprotocols to offer, the best first; `streamer.v1` by default.
+    pub subprotocols: Vec<String>,
+    /// PEM certificates to trust besides the public roots.
+    pub roots_pem: Option<String>,
+    /// How long the first connection is tried; zero makes one attempt. 10 s by default.
+    pub patience: Duration,
+    /// Deadline of every direct answer that has none of its own, reconnecting included. 30 s by default.
+    pub answer_within: Duration,
+}
+
+impl Options {
+    /// Options for `url`, without a token.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            token: None,
+            subprotocols: vec![SUBPROTOCOL.to_owned()],
+            roots_pem: None,
+            patience: Duration::from_secs(10),
+            answer_within: Duration::from_secs(30),
+        }
+    }
+
+    /// Sets where tokens come from.
+    #[must_use]
+    pub fn token(mut self, token: Token) -> Self {
+        self.token = Some(token);
+        self
+    }
+
+    /// Sets the subprotocols to offer; a server need not choose one.
+    #[must_use]
+    pub fn subprotocols(mut self, subprotocols: Vec<String>) -> Self {
+        self.subprotocols = subprotocols;
+        self
+    }
+
+    /// Trusts the certificates in `pem` besides the public roots.
+    #[must_use]
+    pub fn roots_pem(mut self, pem: impl Into<String>) -> Self {
+        self.roots_pem = Some(pem.into());
+        self
+    }
+
+    /// Sets how long the first connection is tried; zero makes one attempt.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Sets the deadline of direct answers.
+    #[must_use]
+    pub fn answer_within(mut self, deadline: Duration) -> Self {
+        self.answer_within = deadline;
+        self
+    }
+}
+
+type Fetch = dyn Fn() -> BoxFuture<'static, Result<String, Source>> + Send + Sync;
+
+/// Where tokens come from: asked before every connection, one question at a time.
+///
+/// It is asked once more when a token was refused; another token than the refused one is tried, once.
+#[derive(Clone)]
+pub struct Token(Arc<Fetch>);
+
+impl Token {
+    /// The same token always.
+    pub fn fixed(token: impl Into<String>) -> Self {
+        let token = token.into();
+        Self::from_fn(move || std::future::ready(Ok(token.clone())))
+    }
+
+    /// Whatever `fetch` answers, within 10 s.
+    pub fn from_fn<F, Answer>(fetch: F) -> Self
+    where
+        F: Fn() -> Answer + Send + Sync + 'static,
+        Answer: Future<Output = Result<String, Source>> + Send + 'static,
+    {
+        Self(Arc::new(move || Box::pin(fetch())))
+    }
+
+    pub(crate) fn fetch(&self) -> BoxFuture<'static, Result<String, Source>> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token")
+    }
+}
+
+/// What is said about one message besides action and payload.
+#[derive(Debug, Clone, Default)]
+pub struct Terms {
+    /// Correlation id; one is made if absent.
+    pub id: Option<String>,
+    /// Carried to the task and into logs.
+    pub metadata: Option<std::collections::BTreeMap<String, String>>,
+    /// Names the work, so that it is done once however often it is asked for; one is made if absent.
+    pub idempotency_key: Option<String>,
+    /// Deadline of the whole request from its acceptance; whole milliseconds count.
+    pub timeout: Option<Duration>,
+    /// Deadline of the direct answer, reconnecting included.
+    pub answer_within: Option<Duration>,
+}

@@ -1,0 +1,175 @@
+//! `serve`: a configuration comes in; the service runs until it is told to stop.
+
+use std::collections::HashSet;
+use std::io::Write;
+use std::sync::Arc;
+
+use anyhow::Context;
+use lift::clock::Timestamp;
+use lift::task::store::TaskStore;
+use lift_server::server::Server;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use streamer::auth::{Keys, Verifier};
+use streamer::objects::Objects;
+use streamer::tasks::process_data::Engine;
+use streamer::{Service, TokenAuthenticator, app};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::args::{LogFormat, LogLevel};
+use crate::config::Config;
+
+pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
+    log(config);
+    let dir = &config.server.data_dir;
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot make `{}`", dir.display()))?;
+    if let Some(keys) = &config.own_keys {
+        Keys::open(keys).context("the token keys cannot be used")?;
+    }
+    let verifier =
+        Verifier::new(config.verifier.clone()).context("the token keys cannot be used")?;
+    let objects = Objects::open(dir)
+        .with_context(|| format!("the objects in `{}` cannot be used", dir.display()))?;
+    let engine = Engine::new(objects.clone(), config.process.clone());
+    let service = Service {
+        authenticator: TokenAuthenticator::new(Arc::new(verifier), config.token_rules.clone()),
+        engine: engine.clone(),
+        limits: config.limits.clone(),
+    };
+    let mut options = config.server.clone();
+    let recorder = PrometheusBuilder::new().install_recorder();
+    options.metrics = Some(recorder.context("metrics cannot be recorded")?);
+    let mut stop = Stop::listen()?;
+    let server = Server::start(app(service), config.listen, options).await?;
+    forget_ended(&objects, &engine, &*server.runtime().backends().tasks).await;
+    if let Err(error) = banner(config, &server) {
+        // Whoever started it may have closed its output.
+        tracing::warn!(%error, url = server.url(), "listening, but cannot say so");
+    }
+    let shutdown = CancellationToken::new();
+    let running = server.run(shutdown.clone());
+    tokio::pin!(running);
+    tokio::select! {
+        () = &mut running => return Ok(()),
+        () = stop.asked() => shutdown.cancel(),
+    }
+    tokio::select! {
+        () = running => Ok(()),
+        () = stop.asked() => anyhow::bail!("stopped before the drain was over"),
+    }
+}
+
+/// SIGTERM and SIGINT.
+struct Stop {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Stop {
+    fn listen() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("signals cannot be listened to");
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Removes what requests that ended left behind because the process died before it could.
+async fn forget_ended(objects: &Objects, engine: &Engine, tasks: &dyn TaskStore) {
+    // Listed before the live requests: one accepted meanwhile is not in the list.
+    let unfinished = match objects.unfinished().await {
+        Ok(unfinished) => unfinished,
+        Err(error) => return tracing::warn!(%error, "folders of work not read"),
+    };
+    let live = match live(tasks).await {
+        Ok(live) => live,
+        Err(error) => return tracing::warn!(%error, "live requests not read"),
+    };
+    for id in unfinished.iter().filter(|id| !live.contains(id.as_str())) {
+        if let Err(error) = engine.abandon(id).await {
+            tracing::warn!(request_id = id.as_str(), %error, "not cleaned up");
+        }
+    }
+}
+
+/// Ids of all requests that have not ended: exactly those are due some time.
+async fn live(tasks: &dyn TaskStore) -> Result<HashSet<String>, lift::error::StoreError> {
+    const PAGE: usize = 1_000;
+    let (mut live, mut after) = (HashSet::new(), None);
+    loop {
+        let page = tasks
+            .due(Timestamp::from_millis(u64::MAX), after.as_ref(), PAGE)
+            .await?;
+        live.extend(page.iter().map(|due| due.key.id.to_string()));
+        after = page.last().cloned();
+        if page.len() < PAGE {
+            return Ok(live);
+        }
+    }
+}
+
+fn banner(config: &Config, server: &Server) -> std::io::Result<()> {
+    let (url, dir) = (server.url(), config.server.data_dir.display());
+    let limits = &config.limits;
+    let gateway = &config.server.rules.limits;
+    let or_never = |time: Option<std::time::Duration>| {
+        time.map_or_else(
+            || "never".to_owned(),
+            |time| humantime::format_duration(time).to_string(),
+        )
+    };
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "streamer {} listens on {url}",
+        env!("CARGO_PKG_VERSION")
+    )?;
+    writeln!(out, "  data     {dir}")?;
+    writeln!(
+        out,
+        "  limits   frame {} KiB, message {} KiB, idle {}, age {}; {} tasks at once, {} a user",
+        gateway.frame_bytes_max / 1024,
+        gateway.message_bytes_max / 1024,
+        or_never(gateway.idle),
+        or_never(gateway.lifetime),
+        limits.running_max,
+        limits.running_per_owner_max,
+    )?;
+    if config.own_keys.is_some() {
+        let mint = format!("token mint --data-dir {dir} --sub ada --tenant acme");
+        writeln!(
+            out,
+            "  a token  cargo run --release -p lift-cli -- {mint} > ada.jwt"
+        )?;
+        let echo = r#"--send '{"id":"1","action":"echo","payload":"hello"}'"#;
+        let ws = format!("ws {url} --token-file ada.jwt {echo}");
+        writeln!(out, "  hello    cargo run --release -p lift-cli -- {ws}")?;
+    }
+    out.flush()
+}
+
+fn log(config: &Config) {
+    let level = match config.log_level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr);
+    match config.log_format {
+        LogFormat::Text => subscriber.init(),
+        LogFormat::Json => subscriber.json().init(),
+    }
+}

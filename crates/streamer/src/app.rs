@@ -1,0 +1,65 @@
+//! The service as a Lift app: what it is made of comes in, the app goes out.
+
+use lift::action::Action;
+use lift::app::App;
+use lift::limits::Limits;
+use streamer_protocol::SUBPROTOCOL;
+
+use crate::actions::{echo::echo, health::health};
+use crate::authenticate::TokenAuthenticator;
+use crate::tasks;
+use crate::tasks::process_data::Engine;
+
+/// What the service is made of.
+#[derive(Debug)]
+pub struct Service {
+    /// Decides who may connect.
+    pub authenticator: TokenAuthenticator,
+    /// Runs `process_data`.
+    pub engine: Engine,
+    /// The limits in force.
+    pub limits: Limits,
+}
+
+/// The whole service.
+#[must_use]
+pub fn app(service: Service) -> App {
+    let process_data = Action::task(tasks::process_data)
+        .before(tasks::precheck)
+        .after(tasks::clean_up);
+    App::new()
+        .authenticate(service.authenticator)
+        .subprotocol(SUBPROTOCOL)
+        .limits(service.limits)
+        .state(service.engine)
+        .on("echo", echo)
+        .on("health", health)
+        .action("process_data", process_data)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use lift::error::Code;
+    use streamer_protocol::error::{ErrorCode, Retry};
+
+    #[test]
+    fn the_framework_and_the_protocol_have_the_same_codes() {
+        let name = |code: &Code| {
+            serde_json::to_value(code)
+                .unwrap()
+                .as_str()
+                .unwrap()
+                .to_owned()
+        };
+        let ours: BTreeMap<String, bool> = Code::ALL
+            .iter()
+            .map(|code| (name(code), code.retryable()))
+            .collect();
+        let theirs: BTreeMap<String, bool> = ErrorCode::all()
+            .map(|code| (code.as_str().to_owned(), code.retry() != Retry::Never))
+            .collect();
+        assert_eq!(ours, theirs);
+    }
+}

@@ -1,0 +1,29 @@
+//! Project tasks: a name comes in, its steps run in order, the first that fails ends it.
+
+mod steps;
+mod tidy;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo x TASK
+  test   everything CI runs: tidy, format, clippy, all tests, docs, examples, demo
+  tidy   architecture and house checks alone
+  full   what takes longer: coverage, benchmarks, the long crash test";
+
+fn main() -> ExitCode {
+    let task = std::env::args().nth(1).unwrap_or_default();
+    let done = match task.as_str() {
+        "test" => steps::test(),
+        "tidy" => tidy::check(),
+        "full" => steps::full(),
+        _ => Err(USAGE.to_owned()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
