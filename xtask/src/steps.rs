@@ -16,10 +16,17 @@ fn run_with(command: &str, env: &[(&str, &str)]) -> Result<(), String> {
     let started = Instant::now();
     let mut words = command.split_whitespace();
     let program = words.next().ok_or("an empty command")?;
-    let status = Command::new(program).args(words).envs(env.iter().copied()).status();
+    let status = Command::new(program)
+        .args(words)
+        .envs(env.iter().copied())
+        .status();
     let status = status.map_err(|error| format!("`{command}` cannot be run: {error}"))?;
     eprintln!("── {:.0} s", started.elapsed().as_secs_f64());
-    if status.success() { Ok(()) } else { Err(format!("`{command}` failed: {status}")) }
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("`{command}` failed: {status}"))
+    }
 }
 
 /// Everything that CI runs. One debug build serves clippy and the tests.
@@ -29,12 +36,17 @@ pub(crate) fn test() -> Result<(), String> {
     foreign_clients()?;
     run("cargo clippy --workspace --all-targets --all-features -- -D warnings")?;
     run("cargo test --workspace --all-features")?;
-    run_with("cargo doc --workspace --no-deps --all-features", &[("RUSTDOCFLAGS", "-D warnings")])?;
+    run_with(
+        "cargo doc --workspace --no-deps --all-features",
+        &[("RUSTDOCFLAGS", "-D warnings")],
+    )?;
     run("target/debug/streamer demo --rows 300000")?;
     if Command::new("cargo-deny").arg("--version").output().is_ok() {
         run("cargo deny check bans licenses sources")?;
     } else {
-        eprintln!("skipped: cargo-deny is not installed (optional: cargo install --locked cargo-deny)");
+        eprintln!(
+            "skipped: cargo-deny is not installed (optional: cargo install --locked cargo-deny)"
+        );
     }
     Ok(())
 }
@@ -62,14 +74,27 @@ pub(crate) fn full() -> Result<(), String> {
     run("target/release/streamer demo")?;
     run("cargo run --release -p streamer-server --example bench")?;
     run("cargo run --release -p lift-embedded --example bench_store")?;
-    run_with("cargo test --release -p streamer-server --test crash", &[("CRASH_KILLS", "50")])?;
-    if Command::new("cargo-llvm-cov").arg("--version").output().is_err() {
+    run_with(
+        "cargo test --release -p streamer-server --test crash",
+        &[("CRASH_KILLS", "50")],
+    )?;
+    if Command::new("cargo-llvm-cov")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
         run("cargo install --locked cargo-llvm-cov")?;
     }
-    let tools = [("LLVM_COV", "/usr/bin/llvm-cov-22"), ("LLVM_PROFDATA", "/usr/bin/llvm-profdata-22")];
+    let tools = [
+        ("LLVM_COV", "/usr/bin/llvm-cov-22"),
+        ("LLVM_PROFDATA", "/usr/bin/llvm-profdata-22"),
+    ];
     if !Path::new("/usr/bin/llvm-cov-22").exists() {
         run("apt-get update -qq")?;
         run("apt-get install -y -qq llvm-22")?;
     }
-    run_with("cargo llvm-cov --workspace --all-features --ignore-filename-regex (tests|examples|xtask)/ --fail-under-lines 90", &tools)
+    run_with(
+        "cargo llvm-cov --workspace --all-features --ignore-filename-regex (tests|examples|xtask)/ --fail-under-lines 90",
+        &tools,
+    )
 }

@@ -15,14 +15,31 @@ const EDGES: &[(&str, &[&str])] = &[
     ("lift-embedded", &["lift-ws"]),
     ("lift-aws", &["lift-ws", "lift-apigw"]),
     ("lift-gateway", &["lift-apigw"]),
-    ("lift-server", &["lift-ws", "lift-aws", "lift-gateway", "lift-embedded"]),
+    (
+        "lift-server",
+        &["lift-ws", "lift-aws", "lift-gateway", "lift-embedded"],
+    ),
     ("streamer", &["lift-ws", "streamer-protocol", "lift-aws"]),
     ("streamer-client", &["streamer-protocol"]),
     (
         "streamer-server",
-        &["lift-ws", "lift-server", "streamer", "streamer-client", "streamer-protocol"],
+        &[
+            "lift-ws",
+            "lift-server",
+            "streamer",
+            "streamer-client",
+            "streamer-protocol",
+        ],
     ),
-    ("lift-cli", &["lift-ws", "streamer", "streamer-client", "streamer-protocol"]),
+    (
+        "lift-cli",
+        &[
+            "lift-ws",
+            "streamer",
+            "streamer-client",
+            "streamer-protocol",
+        ],
+    ),
     ("xtask", &[]),
 ];
 
@@ -37,7 +54,11 @@ pub(crate) fn check() -> Result<(), String> {
     edges(&mut broken)?;
     sources(&mut broken)?;
     paths_of_architecture(&mut broken)?;
-    if broken.is_empty() { Ok(()) } else { Err(broken.join("\n")) }
+    if broken.is_empty() {
+        Ok(())
+    } else {
+        Err(broken.join("\n"))
+    }
 }
 
 fn read(path: &Path) -> Result<String, String> {
@@ -49,8 +70,8 @@ fn edges(broken: &mut Vec<String>) -> Result<(), String> {
         .args(["metadata", "--format-version", "1", "--no-deps"])
         .output()
         .map_err(|error| format!("cargo metadata: {error}"))?;
-    let metadata: Value =
-        serde_json::from_slice(&output.stdout).map_err(|error| format!("cargo metadata: {error}"))?;
+    let metadata: Value = serde_json::from_slice(&output.stdout)
+        .map_err(|error| format!("cargo metadata: {error}"))?;
     let allowed: BTreeMap<&str, &[&str]> = EDGES.iter().copied().collect();
     for package in array(&metadata, "packages") {
         let name = text(package, "name");
@@ -73,7 +94,11 @@ fn edges(broken: &mut Vec<String>) -> Result<(), String> {
 }
 
 fn array<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
-    value.get(key).and_then(Value::as_array).into_iter().flatten()
+    value
+        .get(key)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
@@ -112,7 +137,11 @@ fn files(dir: &Path) -> Result<Vec<PathBuf>, String> {
         .output()
         .map_err(|error| format!("git ls-files: {error}"))?;
     let listed = String::from_utf8_lossy(&output.stdout);
-    Ok(listed.lines().map(PathBuf::from).filter(|path| path.exists()).collect())
+    Ok(listed
+        .lines()
+        .map(PathBuf::from)
+        .filter(|path| path.exists())
+        .collect())
 }
 
 /// Every path in backticks that looks like one must exist.

@@ -123,7 +123,12 @@ pub enum TokenCommand {
 #[derive(Debug, Group)]
 pub struct MintArgs {
     /// The server's data directory; its keys are in `DIR/keys`.
-    #[arg(long, value_name = "DIR", env = "STREAMER_DATA_DIR", default_value = ".streamer")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "STREAMER_DATA_DIR",
+        default_value = ".streamer"
+    )]
     pub data_dir: PathBuf,
     /// The user: the claim `sub`.
     #[arg(long, value_name = "USER")]
@@ -165,7 +170,12 @@ pub struct KeygenArgs {
     #[arg(long, default_value = "ES256", value_parser = algorithm())]
     pub algorithm: Algorithm,
     /// The server's data directory; the key goes to `DIR/keys`.
-    #[arg(long, value_name = "DIR", env = "STREAMER_DATA_DIR", default_value = ".streamer")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "STREAMER_DATA_DIR",
+        default_value = ".streamer"
+    )]
     pub data_dir: PathBuf,
     /// Print the private and the public key as PEM instead of keeping them.
     #[arg(long)]

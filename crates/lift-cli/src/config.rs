@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, IsTerminal},
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -176,7 +176,7 @@ fn token(
 }
 
 async fn fetch(file: PathBuf) -> Result<String, streamer_client::Source> {
-    let in_file = |cause: String| format!("the token in `{}`: {cause}", shown(&file));
+    let in_file = |cause: String| format!("the token in `{}`: {cause}", file.display());
     let text = tokio::fs::read_to_string(&file)
         .await
         .map_err(|error| in_file(chain(&error)))?;
@@ -188,8 +188,4 @@ fn trimmed(text: &str) -> Result<String, String> {
         "" => Err("the file is empty".to_owned()),
         token => Ok(token.to_owned()),
     }
-}
-
-fn shown(file: &Path) -> impl std::fmt::Display + '_ {
-    file.display()
 }

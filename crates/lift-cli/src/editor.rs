@@ -110,7 +110,8 @@ impl Editor {
 
     fn recall(&mut self, back: usize) {
         self.back = back.min(self.history.len());
-        let line = self.history.iter().rev().nth(self.back.wrapping_sub(1));
+        let nth = self.back.checked_sub(1);
+        let line = nth.and_then(|nth| self.history.iter().rev().nth(nth));
         self.line = line.cloned().unwrap_or_default();
     }
 }
@@ -130,8 +131,16 @@ mod tests {
             ("\u{4}", vec!["END"], ""),
             ("a\u{1b}[3~\u{1b}[1;5Cb\u{1b}xc\t", vec![], "abc"),
             ("one\ntwo\n\u{1b}[A", vec!["one", "two"], "two"),
-            ("one\ntwo\n\u{1b}[A\u{1b}OA\u{1b}[A", vec!["one", "two"], "one"),
-            ("one\ntwo\n\u{1b}[A\u{1b}[A\u{1b}[B\u{1b}[B", vec!["one", "two"], ""),
+            (
+                "one\ntwo\n\u{1b}[A\u{1b}OA\u{1b}[A",
+                vec!["one", "two"],
+                "one",
+            ),
+            (
+                "one\ntwo\n\u{1b}[A\u{1b}[A\u{1b}[B\u{1b}[B",
+                vec!["one", "two"],
+                "",
+            ),
         ] {
             let mut editor = Editor::default();
             let lines: Vec<_> = editor
@@ -142,7 +151,11 @@ mod tests {
                     Entered::End => "END".to_owned(),
                 })
                 .collect();
-            assert_eq!((lines, editor.line()), (entered.iter().map(|s| (*s).to_owned()).collect(), left), "{keys:?}");
+            assert_eq!(
+                (lines, editor.line()),
+                (entered.iter().map(|s| (*s).to_owned()).collect(), left),
+                "{keys:?}"
+            );
         }
     }
 

@@ -55,9 +55,14 @@ fn contains(found: &Value, asked: &Value) -> bool {
             .all(|(key, asked)| found.get(key).is_some_and(|found| contains(found, asked))),
         (Value::Array(found), Value::Array(asked)) => {
             found.len() == asked.len()
-                && found.iter().zip(asked).all(|(found, asked)| contains(found, asked))
+                && found
+                    .iter()
+                    .zip(asked)
+                    .all(|(found, asked)| contains(found, asked))
         }
-        (Value::Number(a), Value::Number(b)) if a.is_f64() || b.is_f64() => a.as_f64() == b.as_f64(),
+        (Value::Number(a), Value::Number(b)) if a.is_f64() || b.is_f64() => {
+            a.as_f64() == b.as_f64()
+        }
         (found, asked) => found == asked,
     }
 }
@@ -68,7 +73,8 @@ mod tests {
 
     #[test]
     fn a_message_contains_what_is_expected_of_it() {
-        let message = r#"{"type":"progress","percentage":100.0,"seq":7,"m":{"a":[1,{"b":2,"c":3}]}}"#;
+        let message =
+            r#"{"type":"progress","percentage":100.0,"seq":7,"m":{"a":[1,{"b":2,"c":3}]}}"#;
         let message = serde_json::from_str(message).unwrap();
         for (asked, met) in [
             ("progress", true),
@@ -81,7 +87,11 @@ mod tests {
             (r#"{"m":{"a":[1]}}"#, false),
             (r#"{"n":null}"#, false),
         ] {
-            assert_eq!(Expect::parse(asked).unwrap().is_met_by(&message), met, "{asked}");
+            assert_eq!(
+                Expect::parse(asked).unwrap().is_met_by(&message),
+                met,
+                "{asked}"
+            );
         }
         for bad in ["", "two words", "[1]", "{"] {
             assert!(Expect::parse(bad).is_err(), "{bad}");

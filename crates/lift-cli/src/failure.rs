@@ -11,19 +11,19 @@ use streamer_client::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// A message was refused, a request failed or was cancelled, a file could not be used.
-    Failed = 1,
+    Failed,
     /// The command line, or a value in it, cannot work.
-    Usage = 2,
+    Usage,
     /// An expected message, or an answer, did not come in time.
-    Unmet = 3,
+    Unmet,
     /// No connection could be made.
-    Unreachable = 4,
+    Unreachable,
     /// The server refused the connection.
-    Refused = 5,
+    Refused,
     /// Ctrl-C.
-    Interrupted = 130,
+    Interrupted,
     /// SIGTERM.
-    Terminated = 143,
+    Terminated,
 }
 
 impl Exit {
@@ -135,7 +135,11 @@ impl Failure {
 
     /// An error that the server sent, about a message or as the end of a request.
     pub(crate) fn refusal(what: &str, body: &ErrorBody) -> Self {
-        let fields: String = body.fields.iter().map(|field| format!("; {field}")).collect();
+        let fields: String = body
+            .fields
+            .iter()
+            .map(|field| format!("; {field}"))
+            .collect();
         let help = match (&body.suggestion, body.retry_after_ms) {
             (Some(suggestion), _) => format!("did you mean `{suggestion}`?"),
             (None, Some(wait_ms)) => format!("send it again in {wait_ms} ms"),
@@ -197,9 +201,11 @@ fn causes(error: &(dyn StdError + 'static)) -> String {
 }
 
 fn tail(error: &(dyn StdError + 'static)) -> String {
-    std::iter::successors(error.source(), |source: &&(dyn StdError + 'static)| (*source).source())
-        .map(|source| format!(": {source}"))
-        .collect()
+    std::iter::successors(error.source(), |source: &&(dyn StdError + 'static)| {
+        (*source).source()
+    })
+    .map(|source| format!(": {source}"))
+    .collect()
 }
 
 /// Text of a stranger that a terminal cannot take for commands; in JSON it means the same.

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use serde_json::Value;
 use streamer_client::protocol::{
+    error::ErrorBody,
     message::ServerMessage,
     seq::{Kind, Seen},
     view::RequestId,
@@ -13,12 +14,14 @@ use streamer_client::protocol::{
 const ENDED_MAX: usize = 1024;
 
 /// A text to show.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub(crate) struct Said {
     /// It as JSON; a string where it is none.
     pub(crate) message: Value,
     pub(crate) id: Option<String>,
     pub(crate) sort: Sort,
+    /// Why a message was refused, if this says so.
+    pub(crate) refusal: Option<Box<ErrorBody>>,
 }
 
 /// What a text is to the one who waits for an answer.
@@ -42,7 +45,11 @@ pub(crate) struct Heard {
 impl Heard {
     /// Takes note of a text; none if it was shown before, or answers a message that the client
     /// sent on its own account. `asked` knows the ids of messages that were sent here.
-    pub(crate) fn take(&mut self, text: &str, asked: impl Fn(Option<&str>) -> bool) -> Option<Said> {
+    pub(crate) fn take(
+        &mut self,
+        text: &str,
+        asked: impl Fn(Option<&str>) -> bool,
+    ) -> Option<Said> {
         let message = serde_json::from_str(text).unwrap_or_else(|_not_json| Value::from(text));
         let known = ServerMessage::parse(text).ok();
         let sort = match &known {
@@ -59,7 +66,9 @@ impl Heard {
             },
             Some(ServerMessage::Response(said)) if said.id.is_none() => Sort::Answer,
             Some(
-                ServerMessage::Response(_) | ServerMessage::Acknowledgment(_) | ServerMessage::Pong(_),
+                ServerMessage::Response(_)
+                | ServerMessage::Acknowledgment(_)
+                | ServerMessage::Pong(_),
             ) => {
                 let id = known.as_ref().and_then(ServerMessage::id);
                 asked(id).then_some(Sort::Answer)?
@@ -73,7 +82,16 @@ impl Heard {
             }
             Some(known) => known.id().map(str::to_owned),
         };
-        Some(Said { message, id, sort })
+        let refusal = match known {
+            Some(ServerMessage::Error(said)) if sort == Sort::Answer => Some(Box::new(said.error)),
+            _ => None,
+        };
+        Some(Said {
+            message,
+            id,
+            sort,
+            refusal,
+        })
     }
 
     fn admit(&mut self, request_id: &RequestId, seq: u64, kind: Kind) -> Option<()> {
@@ -109,19 +127,46 @@ mod tests {
     fn each_message_is_shown_once_and_the_clients_own_never() {
         let mut heard = Heard::default();
         for (text, expected) in [
-            (r#"{"type":"acknowledgment","id":"a","request_id":"R","status":"queued"}"#, Some(Sort::Answer)),
-            (r#"{"type":"progress","id":"a","request_id":"R","seq":1,"percentage":1}"#, Some(Sort::Progress)),
-            (r#"{"type":"progress","id":"a","request_id":"R","seq":1,"percentage":1}"#, None),
-            (r#"{"type":"response","id":"0b-r1","data":{"requests":[]}}"#, None),
-            (r#"{"type":"error","id":"0b-r2","error":{"code":"OVERLOADED","message":"m"}}"#, None),
+            (
+                r#"{"type":"acknowledgment","id":"a","request_id":"R","status":"queued"}"#,
+                Some(Sort::Answer),
+            ),
+            (
+                r#"{"type":"progress","id":"a","request_id":"R","seq":1,"percentage":1}"#,
+                Some(Sort::Progress),
+            ),
+            (
+                r#"{"type":"progress","id":"a","request_id":"R","seq":1,"percentage":1}"#,
+                None,
+            ),
+            (
+                r#"{"type":"response","id":"0b-r1","data":{"requests":[]}}"#,
+                None,
+            ),
+            (
+                r#"{"type":"error","id":"0b-r2","error":{"code":"OVERLOADED","message":"m"}}"#,
+                None,
+            ),
             (r#"{"type":"pong"}"#, None),
             (r#"{"type":"pong","id":"a"}"#, Some(Sort::Answer)),
             (r#"{"type":"response","data":1}"#, Some(Sort::Answer)),
-            (r#"{"type":"error","error":{"code":"INVALID_JSON","message":"m"}}"#, Some(Sort::Answer)),
-            (r#"{"type":"complete","id":"a","request_id":"R","seq":2,"result":1}"#, Some(Sort::News)),
-            (r#"{"type":"complete","id":"a","request_id":"R","seq":2,"result":1}"#, None),
+            (
+                r#"{"type":"error","error":{"code":"INVALID_JSON","message":"m"}}"#,
+                Some(Sort::Answer),
+            ),
+            (
+                r#"{"type":"complete","id":"a","request_id":"R","seq":2,"result":1}"#,
+                Some(Sort::News),
+            ),
+            (
+                r#"{"type":"complete","id":"a","request_id":"R","seq":2,"result":1}"#,
+                None,
+            ),
             (r#"{"type":"cancelled","request_id":"R","seq":3}"#, None),
-            (r#"{"type":"error","request_id":"S","seq":1,"error":{"code":"TIMEOUT","message":"m"}}"#, Some(Sort::News)),
+            (
+                r#"{"type":"error","request_id":"S","seq":1,"error":{"code":"TIMEOUT","message":"m"}}"#,
+                Some(Sort::News),
+            ),
             (r#"{"type":"going_away"}"#, Some(Sort::News)),
             (r#"{"type":"later"}"#, Some(Sort::Answer)),
             ("hello", Some(Sort::Answer)),
@@ -138,12 +183,20 @@ mod tests {
             let text = format!(r#"{{"type":"cancelled","request_id":"R{n}","seq":1}}"#);
             assert!(heard.take(&text, |_| false).is_some());
         }
-        assert_eq!((heard.seen.len(), heard.ended.len()), (ENDED_MAX, ENDED_MAX));
+        assert_eq!(
+            (heard.seen.len(), heard.ended.len()),
+            (ENDED_MAX, ENDED_MAX)
+        );
     }
 
     #[test]
     fn a_text_is_one_line_of_json() {
-        let line = |text: &str| one_line(text, &Heard::default().take(text, |_| true).unwrap().message);
+        let line = |text: &str| {
+            one_line(
+                text,
+                &Heard::default().take(text, |_| true).unwrap().message,
+            )
+        };
         assert_eq!(line("{\n \"a\":1.00\r\n}"), "{  \"a\":1.00  }");
         assert_eq!(line("two\nlines"), r#""two\nlines""#);
         assert_eq!(line(r#""text""#), r#""text""#);

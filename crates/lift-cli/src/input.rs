@@ -104,7 +104,9 @@ impl Unbuffered {
         let before = tcgetattr(io::stdin())?;
         let mut modes = before.clone();
         // ISIG stays: Ctrl-C is still a signal.
-        modes.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO);
+        modes
+            .local_modes
+            .remove(LocalModes::ICANON | LocalModes::ECHO);
         tcsetattr(io::stdin(), OptionalActions::Now, &modes)?;
         Ok(Self(before))
     }
@@ -131,7 +133,10 @@ mod tests {
             lines.push(line.map_or_else(|why| why, |line| format!("{} bytes", line.len())));
         }
         let long = "it is longer than a message, 131072 bytes";
-        assert_eq!(lines, ["1 bytes", "0 bytes", "131072 bytes", long, long, "4 bytes"]);
+        assert_eq!(
+            lines,
+            ["1 bytes", "0 bytes", "131072 bytes", long, long, "4 bytes"]
+        );
         let not_text = read_line(&mut &b"a\xffb\n"[..]).unwrap().unwrap();
         assert!(not_text.unwrap_err().contains("not UTF-8"));
     }

@@ -47,7 +47,10 @@ pub(crate) struct Mistake {
 ///
 /// What the server would refuse is sent as it is, so that its answer is seen.
 pub(crate) fn as_it_is(text: String) -> Line {
-    let message = text.trim_start().starts_with('{').then(|| serde_json::from_str(&text));
+    let message = text
+        .trim_start()
+        .starts_with('{')
+        .then(|| serde_json::from_str(&text));
     match message {
         Some(Ok(message)) if is_sound(&message) && nesting(&text) <= NESTING_MAX => {
             Line::Submit(Box::new(message))
@@ -97,11 +100,14 @@ fn obeyed(command: &str, rest: &str, latest: Option<&RequestId>) -> Result<Line,
     let mut words = rest.split_whitespace();
     let first = words.next();
     let named = first.map(RequestId::new);
-    let meant = named.clone().or_else(|| latest.cloned()).ok_or_else(|| Mistake {
-        what: format!("`/{command}` needs the id of a request"),
-        cause: "no request was accepted here yet".to_owned(),
-        help: "`/list` shows the ids of your requests",
-    });
+    let meant = named
+        .clone()
+        .or_else(|| latest.cloned())
+        .ok_or_else(|| Mistake {
+            what: format!("`/{command}` needs the id of a request"),
+            cause: "no request was accepted here yet".to_owned(),
+            help: "`/list` shows the ids of your requests",
+        });
     let submit = |message| Ok(Line::Submit(Box::new(message)));
     match command {
         "get" => submit(ClientMessage::get(&meant?)),
@@ -114,11 +120,14 @@ fn obeyed(command: &str, rest: &str, latest: Option<&RequestId>) -> Result<Line,
             }))
         }
         "resume" => {
-            let after_seq = words.next().map_or(Ok(0), str::parse).map_err(|error| Mistake {
-                what: "`/resume` cannot tell where to go on".to_owned(),
-                cause: format!("the `seq` cannot be read: {error}"),
-                help: "leave it out to hear all there is",
-            })?;
+            let after_seq = words
+                .next()
+                .map_or(Ok(0), str::parse)
+                .map_err(|error| Mistake {
+                    what: "`/resume` cannot tell where to go on".to_owned(),
+                    cause: format!("the `seq` cannot be read: {error}"),
+                    help: "leave it out to hear all there is",
+                })?;
             Ok(Line::Resume(meant?, after_seq))
         }
         "ping" => Ok(Line::Text(r#"{"action":"ping"}"#.to_owned())),
@@ -184,7 +193,11 @@ mod tests {
         ] {
             assert_eq!(said(Ok(as_it_is(text.to_owned()))), text);
         }
-        let deep = format!(r#"{{"action":"echo","payload":{}1{}}}"#, "[".repeat(64), "]".repeat(64));
+        let deep = format!(
+            r#"{{"action":"echo","payload":{}1{}}}"#,
+            "[".repeat(64),
+            "]".repeat(64)
+        );
         for text in [
             "",
             "hello",
@@ -208,15 +221,30 @@ mod tests {
         for (text, expected) in [
             ("  ", "Nothing"),
             ("health", r#"{"action":"health"}"#),
-            (r#"echo  {"a": 1}"#, r#"{"action":"echo","payload":{"a": 1}}"#),
+            (
+                r#"echo  {"a": 1}"#,
+                r#"{"action":"echo","payload":{"a": 1}}"#,
+            ),
             (r#"{"action":"x"}"#, r#"{"action":"x"}"#),
             ("ping", r#"text {"action":"ping"}"#),
             ("/ping", r#"text {"action":"ping"}"#),
-            ("/get R1", r#"{"action":"request.get","payload":{"request_id":"R1"}}"#),
-            ("/get", r#"{"action":"request.get","payload":{"request_id":"R9"}}"#),
-            ("/cancel", r#"{"action":"request.cancel","payload":{"request_id":"R9"}}"#),
+            (
+                "/get R1",
+                r#"{"action":"request.get","payload":{"request_id":"R1"}}"#,
+            ),
+            (
+                "/get",
+                r#"{"action":"request.get","payload":{"request_id":"R9"}}"#,
+            ),
+            (
+                "/cancel",
+                r#"{"action":"request.cancel","payload":{"request_id":"R9"}}"#,
+            ),
             ("/list", r#"{"action":"request.list","payload":{}}"#),
-            ("/list failed", r#"{"action":"request.list","payload":{"state":"failed"}}"#),
+            (
+                "/list failed",
+                r#"{"action":"request.list","payload":{"state":"failed"}}"#,
+            ),
             ("/resume R1 7", r#"Resume(RequestId("R1"), 7)"#),
             ("/cut", "Cut"),
             ("/help", "Help"),
@@ -225,11 +253,26 @@ mod tests {
             assert_eq!(said(typed(text, Some(&latest))), expected, "{text}");
         }
         for (text, expected) in [
-            ("echo hello", "the payload of `echo` is no JSON (expected value at line 1 column 1)"),
-            ("/cancel", "`/cancel` needs the id of a request (no request was accepted here yet)"),
-            ("/list done", "there is no state `done` (a request is in one of six states)"),
-            ("/resume R1 x", "`/resume` cannot tell where to go on (the `seq` cannot be read: invalid digit found in string)"),
-            ("/nope", "there is no `/nope` (what starts with `/` is a command of `lift ws`)"),
+            (
+                "echo hello",
+                "the payload of `echo` is no JSON (expected value at line 1 column 1)",
+            ),
+            (
+                "/cancel",
+                "`/cancel` needs the id of a request (no request was accepted here yet)",
+            ),
+            (
+                "/list done",
+                "there is no state `done` (a request is in one of six states)",
+            ),
+            (
+                "/resume R1 x",
+                "`/resume` cannot tell where to go on (the `seq` cannot be read: invalid digit found in string)",
+            ),
+            (
+                "/nope",
+                "there is no `/nope` (what starts with `/` is a command of `lift ws`)",
+            ),
         ] {
             assert_eq!(said(typed(text, None)), expected, "{text}");
         }

@@ -213,7 +213,8 @@ impl Screen {
 pub(crate) fn end(format: Format, exit_status: u8, failure: Option<&Failure>) {
     if format == Format::Events {
         let error = failure.map(Failure::what);
-        let end = serde_json::json!(Event::End { exit_status, error });
+        let end = serde_json::to_string(&Event::End { exit_status, error })
+            .expect("a number and a string can be written as JSON");
         // Whoever read stdout may be gone.
         let _ = writeln!(io::stdout(), "{end}");
     }

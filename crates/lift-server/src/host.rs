@@ -13,6 +13,7 @@ use lift::task::announce::Results;
 use lift::task::store::TaskStore;
 use lift_gateway::{AuthorizerRules, Gateway, Rules};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -22,6 +23,8 @@ use crate::task_loop;
 
 /// How long a client that is told to go away should wait before it comes back, in milliseconds.
 const RECONNECT_AFTER_MS: u64 = 500;
+/// Time that replays have once every connection is closed: each post fails at once then.
+const FOLLOWERS_END_WITHIN: Duration = Duration::from_secs(1);
 
 /// API Gateway's frame, message, text and idle rules, for an app behind `$default`; its 2-hour cut
 /// and its account quotas are off.
@@ -86,11 +89,12 @@ impl Host {
         .to_bytes();
         self.gateway.connections().post_all(&going_away);
         self.stop_tasks.cancel();
+        let closes_at = Instant::now() + within;
         let tasks = async { while self.task_loop.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(within, tasks).await;
+        let _ = tokio::time::timeout_at(closes_at, tasks).await;
         self.task_loop.shutdown().await;
-        self.gateway.drain(within).await;
+        self.gateway.drain(closes_at - Instant::now()).await;
         self.followers.close();
-        let _ = tokio::time::timeout(within, self.followers.wait()).await;
+        let _ = tokio::time::timeout(FOLLOWERS_END_WITHIN, self.followers.wait()).await;
     }
 }

@@ -27,6 +27,8 @@ pub(crate) struct Site {
     pub(crate) results: Option<Arc<FileResults>>,
     pub(crate) metrics: Option<PrometheusHandle>,
     pub(crate) draining: CancellationToken,
+    /// Whether requests can be accepted: false once the store has stopped writing.
+    pub(crate) writable: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 pub(crate) fn router(site: Site) -> Router {
@@ -52,6 +54,9 @@ fn json(status: StatusCode, body: impl Into<Body>) -> Response {
 async fn ready(State(site): State<Site>) -> Response {
     if site.draining.is_cancelled() {
         return message(StatusCode::SERVICE_UNAVAILABLE, "Draining");
+    }
+    if !(site.writable)() {
+        return message(StatusCode::SERVICE_UNAVAILABLE, "Store not writable");
     }
     (StatusCode::OK, "ready\n").into_response()
 }

@@ -107,9 +107,6 @@ impl Server {
             .transpose()
             .map_err(StartError::Tls)?;
         let tasks = Arc::new(open(&options.data_dir.join("store")).await?);
-        if !tasks.report().is_clean() {
-            tracing::warn!(report = %tasks.report(), "the store was damaged");
-        }
         let listening = TcpListener::bind(address).await;
         let listener = listening.map_err(|error| StartError::Listen(address, error))?;
         let address = listener
@@ -176,11 +173,16 @@ impl Server {
         let site = Site {
             runtime: host.runtime.clone(),
             gateway: host.gateway.clone(),
-            results: Some(results),
+            results: Some(Arc::clone(&results)),
             metrics: options.metrics.clone(),
             draining: draining.clone(),
+            writable: Arc::new({
+                let tasks = Arc::clone(&tasks);
+                move || tasks.writable().is_ok()
+            }),
         };
         let serving = listen::serve(listener, tls, router(site), stop.clone());
+        let keep = host.runtime.limits().keep;
         let ending = async {
             shutdown.cancelled().await;
             tracing::info!("draining");
@@ -188,7 +190,8 @@ impl Server {
             host.drain(options.drain).await;
             stop.cancel();
         };
-        tokio::join!(serving, ending);
+        let purging = stop.run_until_cancelled(results.purge_for_ever(keep));
+        tokio::join!(serving, ending, purging);
         if let Err(error) = tasks.close().await {
             tracing::warn!(
                 error = lift::error::chain(&error),
@@ -197,6 +200,14 @@ impl Server {
         }
         tracing::info!("stopped");
     }
+}
+
+/// Copies what can be read out of the damaged store of a data directory, and puts the old one aside.
+///
+/// # Errors
+/// See [`OpenError`].
+pub fn salvage(data_dir: &Path) -> Result<lift_embedded::Report, OpenError> {
+    EmbeddedTasks::salvage(&data_dir.join("store"))
 }
 
 /// Opening reads every pending request, so it leaves the runtime's threads alone.

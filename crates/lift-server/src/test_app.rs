@@ -79,6 +79,7 @@ impl TestApp {
             results: None,
             metrics: None,
             draining: CancellationToken::new(),
+            writable: Arc::new(|| true),
         };
         Self {
             runtime: host.runtime.clone(),

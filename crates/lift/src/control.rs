@@ -2,10 +2,10 @@
 
 use std::str::FromStr;
 
-use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use tokio::time::{Instant, sleep};
 
 use crate::app::Inner;
 use crate::clock::Timestamp;
@@ -14,12 +14,13 @@ use crate::extract::payload;
 use crate::id::{ConnectionId, Owner, RequestId};
 use crate::json::Json;
 use crate::message::Message;
-use crate::outbound::PostError;
-use crate::request::{Audience, Follow, Reply, Request};
+use crate::outbound::{PostError, ROOM_TIMEOUT};
+use crate::request::{Audience, Follow, Reply, Request, logged};
 use crate::task::announce::{self, RequestView};
 use crate::task::record::{Key, Record, State};
 use crate::task::store::ListQuery;
 use crate::task::transition::{Applied, Transition};
+use crate::task::worker::STORE_RETRY;
 
 const LIST_LIMIT: usize = 20;
 const LIST_LIMIT_MAX: usize = 100;
@@ -61,28 +62,24 @@ pub(crate) fn is_reserved(name: &str) -> bool {
     name == "ping" || families.iter().any(|family| name.starts_with(family))
 }
 
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Deserialize)]
 struct One {
     request_id: String,
 }
 
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Deserialize)]
 struct List {
     state: Option<State>,
     limit: Option<usize>,
     cursor: Option<String>,
 }
 
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Deserialize)]
 struct Resume {
     requests: Vec<ResumeOne>,
 }
 
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Deserialize)]
 struct ResumeOne {
     request_id: String,
     after_seq: Option<u64>,
@@ -150,6 +147,21 @@ fn cursor(owner: &Owner, state: Option<State>, last: RequestId) -> String {
     format!("{last}.{check}")
 }
 
+/// Reads what was promised to be told, again while the store is away.
+async fn patiently<T, F: Future<Output = Result<T, StoreError>>>(
+    read: impl Fn() -> F,
+) -> Result<T, StoreError> {
+    let deadline = Instant::now() + ROOM_TIMEOUT;
+    loop {
+        match read().await {
+            Err(StoreError::Unavailable(_)) if Instant::now() < deadline => {
+                sleep(STORE_RETRY).await;
+            }
+            read => return read,
+        }
+    }
+}
+
 impl Inner {
     pub(crate) async fn control(
         &self,
@@ -188,16 +200,11 @@ impl Inner {
 
     async fn list(&self, request: &Request) -> Result<Reply, Error> {
         let owner = &request.connection.identity.owner;
-        let absent = request.envelope.payload.get() == "null";
         let List {
             state,
             limit,
             cursor: given,
-        } = if absent {
-            List::default()
-        } else {
-            typed(request)?
-        };
+        } = typed(request)?;
         let limit = limit.unwrap_or(LIST_LIMIT);
         if !(1..=LIST_LIMIT_MAX).contains(&limit) {
             return Err(Error::invalid("/payload/limit", "must be 1 to 100"));
@@ -260,7 +267,8 @@ impl Inner {
                 cancel_requested,
             },
         )?;
-        if cancel_requested && state.is_terminal() {
+        // Told again where it was cancelled before: the answer to that write may have been lost.
+        if state == State::Cancelled {
             reply.follow.push(Follow {
                 key,
                 after_seq: 0,
@@ -309,7 +317,7 @@ impl Inner {
                 Ok(None) => unknown(not_found()),
                 Err(error) => {
                     tracing::warn!(error = chain(&error), "request not resumed");
-                    unknown(error.into())
+                    unknown(logged(error.into(), Some(request.id)))
                 }
             });
         }
@@ -351,11 +359,12 @@ impl Inner {
             audience,
         } in follow
         {
-            let record = match self.backends.tasks.get(&key).await {
+            let record = match patiently(|| self.backends.tasks.get(&key)).await {
                 Ok(Some(record)) => record,
                 Ok(None) => continue,
                 Err(error) => {
-                    tracing::warn!(error = chain(&error), "replay not read");
+                    let error = chain(&error);
+                    tracing::warn!(request_id = %key.id, error, "replay not read");
                     continue;
                 }
             };
@@ -400,7 +409,9 @@ impl Inner {
         let terminal = record.terminal.as_ref()?;
         let (tasks, results) = (&*self.backends.tasks, &*self.backends.results);
         let now: Timestamp = self.backends.clock.now();
-        match announce::terminal(tasks, results, &self.app.limits, record, terminal, now).await {
+        let limits = &self.app.limits;
+        let made = patiently(|| announce::terminal(tasks, results, limits, record, terminal, now));
+        match made.await {
             Ok(message) => Some(message),
             Err(error) => {
                 let error = chain(&error);

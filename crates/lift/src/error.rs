@@ -70,6 +70,27 @@ impl Code {
         Self::InternalError,
     ];
 
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidJson => "INVALID_JSON",
+            Self::ValidationError => "VALIDATION_ERROR",
+            Self::UnknownAction => "UNKNOWN_ACTION",
+            Self::Unauthorized => "UNAUTHORIZED",
+            Self::Forbidden => "FORBIDDEN",
+            Self::NotFound => "NOT_FOUND",
+            Self::TokenExpired => "TOKEN_EXPIRED",
+            Self::Conflict => "CONFLICT",
+            Self::IdempotencyConflict => "IDEMPOTENCY_CONFLICT",
+            Self::RateLimited => "RATE_LIMITED",
+            Self::Overloaded => "OVERLOADED",
+            Self::PayloadTooLarge => "PAYLOAD_TOO_LARGE",
+            Self::Timeout => "TIMEOUT",
+            Self::TaskFailed => "TASK_FAILED",
+            Self::InternalError => "INTERNAL_ERROR",
+        }
+    }
+
     /// Whether the same message may succeed if it is sent again later.
     pub const fn retryable(self) -> bool {
         matches!(

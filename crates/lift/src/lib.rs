@@ -14,7 +14,10 @@ pub mod event;
 pub mod identity;
 pub mod envelope;
 mod canonical;
+#[cfg(not(feature = "test-util"))]
 mod random;
+#[cfg(feature = "test-util")]
+pub mod random;
 pub mod message;
 pub mod request;
 pub mod app;

@@ -2,6 +2,10 @@
 
 /// 64 random bits; falls back on a hash of the process's own seed where the system has none.
 pub(crate) fn u64() -> u64 {
+    #[cfg(feature = "test-util")]
+    if let Some(number) = seeded::next() {
+        return number;
+    }
     getrandom::u64().unwrap_or_else(|error| {
         use std::hash::{BuildHasher, RandomState};
         tracing::error!(%error, "the system gave no randomness");
@@ -12,4 +16,31 @@ pub(crate) fn u64() -> u64 {
 /// The random part of a ULID.
 pub(crate) fn u80() -> u128 {
     (u128::from(u64()) << 16) | u128::from(u64() & 0xffff)
+}
+
+#[cfg(feature = "test-util")]
+pub use seeded::seed_this_thread;
+
+#[cfg(feature = "test-util")]
+mod seeded {
+    use std::cell::Cell;
+
+    thread_local! {
+        static NEXT: Cell<Option<u64>> = const { Cell::new(None) };
+    }
+
+    /// Makes the numbers of this thread the same in every run: a simulation that failed must fail
+    /// again. Never for a program that serves anyone.
+    pub fn seed_this_thread(seed: u64) {
+        NEXT.set(Some(seed));
+    }
+
+    /// SplitMix64 (Steele, Lea and Flood, 2014).
+    pub(super) fn next() -> Option<u64> {
+        let state = NEXT.get()?.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        NEXT.set(Some(state));
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        Some(mixed ^ (mixed >> 31))
+    }
 }

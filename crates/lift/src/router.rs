@@ -48,7 +48,8 @@ impl Service<Request> for Router {
                 Some(control) => inner.control(control, &request).await,
                 None => inner.act(&request).await,
             };
-            Ok(answered.unwrap_or_else(|error| Reply::error(&request, error)))
+            let reply = answered.unwrap_or_else(|error| Reply::error(&request, error));
+            Ok(fitting(&request, reply, inner.app.limits.answer_bytes_max))
         }
         .boxed()
     }
@@ -96,13 +97,18 @@ impl Inner {
         if action.deferred(&envelope.payload, self.app.limits.defer_above) {
             return self.defer(request, timeout).await;
         }
-        let data = (action.handler.call)(context).await?;
-        if data.len_bytes() > self.app.limits.answer_bytes_max {
-            return Err(Error::new(
-                Code::PayloadTooLarge,
-                "the answer is over 128 KiB",
-            ));
-        }
+        let running = (action.handler.call)(context);
+        let data = match envelope.timeout {
+            Some(timeout) => {
+                tokio::time::timeout(timeout, running)
+                    .await
+                    .map_err(|elapsed| {
+                        Error::new(Code::Timeout, "the request's deadline passed")
+                            .with_cause(elapsed)
+                    })??
+            }
+            None => running.await?,
+        };
         let id = envelope.id.clone();
         Ok(Reply::new(Message::Response {
             request_id: Some(request.id),
@@ -236,6 +242,26 @@ fn mismatch() -> Error {
         Code::IdempotencyConflict,
         "the idempotency key was used with another payload",
     )
+}
+
+/// The reply, or the error that it does not fit a message of so many bytes. Measured whole where
+/// its parts do not show that it fits.
+fn fitting(request: &Request, reply: Reply, bytes_max: usize) -> Reply {
+    const ENVELOPE_BYTES_MAX: usize = 1024;
+    let fits = match &reply.message {
+        Message::Response { data, .. } if data.len_bytes() + ENVELOPE_BYTES_MAX <= bytes_max => {
+            true
+        }
+        Message::Response { .. } | Message::Error { .. } => {
+            reply.message.to_bytes().len() <= bytes_max
+        }
+        _ => true,
+    };
+    if fits {
+        return reply;
+    }
+    let error = Error::new(Code::PayloadTooLarge, "the answer does not fit a message");
+    Reply::error(request, error)
 }
 
 fn acknowledgment(record: &Record, id: Option<String>, duplicate: bool) -> Message {

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::envelope::escape;
 use crate::error::{Error, FIELDS_MAX, Field};
+use crate::extract::payload;
 use crate::json::Json;
 
 /// Longest message about one field, in bytes: schemas quote the value that they refuse.
@@ -41,8 +42,12 @@ impl Schema {
     /// # Errors
     /// `VALIDATION_ERROR` with up to [`FIELDS_MAX`] places.
     pub(crate) fn check(&self, payload: &Json) -> Result<(), Error> {
-        let payload: Value = serde_json::from_str(payload.get())
-            .map_err(|error| Error::invalid("/payload", "cannot be read").with_cause(error))?;
+        // Where an object is asked for, its absence is that of its fields: those are named.
+        let is_object = self.value.get("type").and_then(Value::as_str) == Some("object");
+        let payload: Value = match payload::parse(payload)? {
+            Value::Null if is_object => Value::Object(serde_json::Map::new()),
+            payload => payload,
+        };
         let fields: Vec<Field> = self
             .validator
             .iter_errors(&payload)

@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Serve,
     /// Walk through the main job: serve, process a large CSV, cut, kill, restart, resume, check.
     Demo(Demo),
+    /// Copy what can be read out of a damaged store, and put the old one aside.
+    Salvage,
     /// Write orders as CSV, about 1 % of them repeating an earlier order id.
     GenerateCsv(GenerateCsv),
 }
@@ -119,7 +121,7 @@ settings! {
     /// TLS private key, PEM.
     tls_key: PathBuf, "STREAMER_TLS_KEY";
     /// Serve other addresses than loopback without TLS.
-    #[arg(num_args = 0..=1, default_missing_value = "true")]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     insecure: bool, "STREAMER_INSECURE";
     /// What result URLs begin with [default: the address listened on].
     public_url: String, "STREAMER_PUBLIC_URL";
@@ -142,10 +144,10 @@ settings! {
     /// Tenant of every token; `tenant_id` is then not needed.
     single_tenant: String, "STREAMER_SINGLE_TENANT";
     /// Refuse tokens without `permissions`.
-    #[arg(num_args = 0..=1, default_missing_value = "true")]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     require_permissions: bool, "STREAMER_REQUIRE_PERMISSIONS";
     /// Take tokens from `?token=` too; they end in access logs.
-    #[arg(num_args = 0..=1, default_missing_value = "true")]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     query_token: bool, "STREAMER_QUERY_TOKEN";
     /// Values of `Origin` that are let in [default: all].
     #[arg(value_delimiter = ',', num_args = 1)]

@@ -41,6 +41,12 @@ impl Config {
             .clone()
             .unwrap_or_else(|| ".streamer".into());
         let (own_keys, keys) = keys(&settings, &data_dir)?;
+        let limits = limits(&settings);
+        ensure!(
+            limits.request_timeout_max >= limits.request_timeout
+                && !limits.request_timeout.is_zero(),
+            "--request-timeout must be above 0 and at most --request-timeout-max"
+        );
         let listen = settings
             .listen
             .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 7070)));
@@ -63,7 +69,7 @@ impl Config {
                 },
                 origins: settings.allow_origin.clone().unwrap_or_default(),
             },
-            limits: limits(&settings),
+            limits,
             process: process(&settings),
             log_format: settings.log_format.unwrap_or(LogFormat::Text),
             log_level: settings.log_level.unwrap_or(LogLevel::Info),
@@ -99,8 +105,15 @@ fn keys(settings: &Settings, data_dir: &Path) -> anyhow::Result<(Option<PathBuf>
     keys.extend(settings.jwks_file.clone().map(KeySource::JwksFile));
     keys.extend(settings.jwks_url.clone().map(KeySource::JwksUrl));
     if let Some(path) = &settings.jwt_secret_file {
-        let secret = std::fs::read(path)
+        let mut secret = std::fs::read(path)
             .with_context(|| format!("cannot read the secret `{}`", path.display()))?;
+        // An editor's line end is not part of the secret.
+        while secret
+            .last()
+            .is_some_and(|byte| matches!(byte, b'\n' | b'\r'))
+        {
+            secret.pop();
+        }
         keys.push(KeySource::Secret(Secret(secret)));
     }
     if keys.is_empty() {

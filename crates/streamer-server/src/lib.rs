@@ -23,6 +23,7 @@ pub fn run() -> anyhow::Result<()> {
             let config = Arc::new(Config::new(settings)?);
             runtime()?.block_on(commands::serve::run(&config))
         }
+        Command::Salvage => commands::salvage::run(&Config::new(settings)?),
         Command::Demo(demo) => runtime()?.block_on(commands::demo::run(&demo)),
         Command::GenerateCsv(generate) => commands::generate_csv::run(&generate),
     }

@@ -46,17 +46,13 @@ mod tests {
 
     #[test]
     fn the_framework_and_the_protocol_have_the_same_codes() {
-        let name = |code: &Code| {
-            serde_json::to_value(code)
-                .unwrap()
-                .as_str()
-                .unwrap()
-                .to_owned()
-        };
         let ours: BTreeMap<String, bool> = Code::ALL
             .iter()
-            .map(|code| (name(code), code.retryable()))
+            .map(|code| (code.as_str().to_owned(), code.retryable()))
             .collect();
+        for code in Code::ALL {
+            assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
+        }
         let theirs: BTreeMap<String, bool> = ErrorCode::all()
             .map(|code| (code.as_str().to_owned(), code.retry() != Retry::Never))
             .collect();

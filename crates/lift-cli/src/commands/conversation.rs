@@ -8,10 +8,7 @@ use std::{
     time::Duration,
 };
 
-use streamer_client::{
-    Client, Error, Reason, State,
-    protocol::{request::action, view::RequestId},
-};
+use streamer_client::{Client, Error, Reason, State, protocol::view::RequestId};
 use tokio::{
     sync::{
         broadcast::{self, error::RecvError},
@@ -23,13 +20,14 @@ use tokio::{
 
 use super::{
     job::{self, News},
+    texts::{Number, Texts},
     ws::Signals,
 };
 use crate::{
     editor::{Editor, Entered},
     expect::Expect,
     failure::{Exit, Failure, harmless},
-    heard::{Heard, Said, Sort},
+    heard::Heard,
     input::Piece,
     line::{self, HELP, Line, Mistake},
     screen::{Event, Screen},
@@ -39,8 +37,6 @@ use crate::{
 const OPEN_MAX: usize = 1024;
 /// News that waits to be shown.
 const NEWS_MAX: usize = 64;
-/// How long plain text is waited for; the client's own messages have the same time.
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// Most characters of a message that an error repeats.
 const SHOWN_MAX: usize = 200;
 
@@ -59,15 +55,6 @@ pub(crate) enum End {
     Late,
 }
 
-/// Plain text that was sent and not answered.
-#[derive(Debug)]
-struct Waiting {
-    number: u64,
-    id: Option<String>,
-    is_ping: bool,
-    since: Instant,
-}
-
 /// A finished job: what it was about and how it ended.
 type Finished = (Asked, Instant, job::End);
 
@@ -75,7 +62,7 @@ type Finished = (Asked, Instant, job::End);
 #[derive(Debug)]
 enum Asked {
     Message(String),
-    Text(u64),
+    Text(Number),
     Resume,
 }
 
@@ -106,7 +93,7 @@ pub(crate) struct Conversation {
     asked: HashMap<String, u32>,
     /// Those of them without an answer.
     unanswered: HashSet<String>,
-    texts: VecDeque<Waiting>,
+    texts: Texts,
     requests: Vec<RequestId>,
     latest: Option<RequestId>,
     /// A line whose id is that of a message without an answer.
@@ -114,8 +101,11 @@ pub(crate) struct Conversation {
     made: u64,
     last: Option<String>,
     failure: Option<Failure>,
+    /// Why the connection will not come back; jobs end by themselves then.
+    closed: Option<Reason>,
+    /// Whether a job had to end before its time.
     lost: bool,
-    deaf: bool,
+    /// Whether no more input comes.
     ended: bool,
 }
 
@@ -142,7 +132,7 @@ impl Conversation {
             news: mpsc::channel(NEWS_MAX),
             asked: HashMap::new(),
             unanswered: HashSet::new(),
-            texts: VecDeque::new(),
+            texts: Texts::default(),
             requests: Vec::new(),
             latest: None,
             held: None,
@@ -150,7 +140,7 @@ impl Conversation {
             last: None,
             failure: None,
             lost: false,
-            deaf: false,
+            closed: None,
             ended: false,
         }
     }
@@ -176,17 +166,21 @@ impl Conversation {
             if self.is_done() {
                 return Ok(End::Done);
             }
+            if let Some(reason) = self.closed.take_if(|_| self.jobs.is_empty()) {
+                return Ok(End::Closed(reason));
+            }
             let open = self.jobs.len() + self.texts.len();
-            let takes = !self.ended && self.held.is_none() && open < OPEN_MAX;
+            let takes =
+                !self.ended && self.held.is_none() && open < OPEN_MAX && self.closed.is_none();
             let due = self.next_due();
             // In this order, so that an answer is shown before what follows from it.
             let end = tokio::select! {
                 biased;
                 exit = signals.next() => self.interrupt(exit),
-                heard = self.tap.recv(), if !self.deaf => self.hear(heard)?,
+                heard = self.tap.recv(), if self.closed.is_none() => self.hear(heard)?,
                 Some(news) = self.news.1.recv() => self.learn(news)?,
                 Some(Ok(finished)) = self.jobs.join_next() => self.finish(finished),
-                _ = self.state.changed() => self.moved()?,
+                _ = self.state.changed(), if self.closed.is_none() => self.moved()?,
                 piece = pieces.recv(), if takes => self.take(piece),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.expire(),
             };
@@ -201,7 +195,7 @@ impl Conversation {
 
     /// Whether nothing is open.
     pub(crate) fn is_settled(&self) -> bool {
-        self.jobs.is_empty() && self.texts.is_empty() && self.held.is_none() && !self.lost
+        self.jobs.is_empty() && self.texts.len() == 0 && self.held.is_none() && !self.lost
     }
 
     /// The failure that decides the outcome, if one does.
@@ -215,8 +209,15 @@ impl Conversation {
         if self.requests.is_empty() {
             return "no request that was acknowledged is left open".to_owned();
         }
-        let ids: Vec<_> = self.requests.iter().map(|id| harmless(id.as_str())).collect();
-        format!("these requests go on, `/resume` follows them: {}", ids.join(", "))
+        let ids: Vec<_> = self
+            .requests
+            .iter()
+            .map(|id| harmless(id.as_str()))
+            .collect();
+        format!(
+            "these requests go on, `/resume` follows them: {}",
+            ids.join(", ")
+        )
     }
 
     pub(crate) fn say_left(&self, left: &str) {
@@ -260,8 +261,7 @@ impl Conversation {
     }
 
     fn next_due(&self) -> Option<Instant> {
-        let text = self.texts.front().map(|text| text.since + ANSWER_WITHIN);
-        self.deadline.into_iter().chain(text).min()
+        self.deadline.into_iter().chain(self.texts.next_due()).min()
     }
 
     fn expire(&mut self) -> Option<End> {
@@ -269,8 +269,7 @@ impl Conversation {
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             return Some(End::Late);
         }
-        let late = |text: &mut Waiting| text.since + ANSWER_WITHIN <= now;
-        while self.texts.pop_front_if(late).is_some() {
+        for _ in 0..self.texts.expire(now) {
             self.fail(Failure::message(&Error::TimedOut));
         }
         None
@@ -301,38 +300,30 @@ impl Conversation {
                 ));
                 return Ok(None);
             }
-            Err(RecvError::Closed) => {
-                self.deaf = true;
-                return Ok(None);
-            }
+            Err(RecvError::Closed) => return self.moved(),
         };
         let (asked, texts) = (&self.asked, &self.texts);
-        let said = self.heard.take(&text, |id| match id {
-            Some(id) => {
-                asked.contains_key(id) || texts.iter().any(|text| text.id.as_deref() == Some(id))
-            }
-            None => texts.iter().any(|text| text.is_ping),
+        let said = self.heard.take(&text, |id| {
+            id.is_some_and(|id| asked.contains_key(id)) || texts.may_be_answered_by(id)
         });
         let Some(said) = said else { return Ok(None) };
         self.screen.message(&text, &said)?;
-        self.answer_text(&said);
-        if self.expects.front().is_some_and(|expect| expect.is_met_by(&said.message)) {
+        match (self.texts.answer(&said), &said.refusal) {
+            (Some(_), Some(body)) => {
+                self.fail(Failure::refusal("the server refused a message", body));
+            }
+            (Some(since), None) => self.say_took("answered", since),
+            (None, _) => {}
+        }
+        if self
+            .expects
+            .front()
+            .is_some_and(|expect| expect.is_met_by(&said.message))
+        {
             self.expects.pop_front();
         }
         self.last = self.expecting.then(|| text.to_string());
         Ok(None)
-    }
-
-    /// An answer without an id is taken to be for the text that waits longest.
-    fn answer_text(&mut self, said: &Said) {
-        let position = match &said.id {
-            _ if said.sort != Sort::Answer => None,
-            Some(id) => self.texts.iter().position(|text| text.id.as_ref() == Some(id)),
-            None => (!self.texts.is_empty()).then_some(0),
-        };
-        if let Some(text) = position.and_then(|position| self.texts.remove(position)) {
-            self.say_took("answered", text.since);
-        }
     }
 
     fn learn(&mut self, news: News) -> io::Result<Option<End>> {
@@ -348,7 +339,8 @@ impl Conversation {
             News::Resumed(request_id, recovered) => {
                 let words = format!("resumed {}", harmless(request_id.as_str()));
                 let missing = "; some of it is still to come";
-                self.screen.talk(&format!("{words}{}", if recovered { "" } else { missing }));
+                self.screen
+                    .talk(&format!("{words}{}", if recovered { "" } else { missing }));
                 let request_id = &request_id;
                 self.screen.event(&Event::Resumed {
                     request_id,
@@ -381,7 +373,7 @@ impl Conversation {
             (job::End::Lost, _) => self.lost = true,
             (job::End::Failed(failure), asked) => {
                 if let Asked::Text(unsent) = asked {
-                    self.texts.retain(|text| text.number != unsent);
+                    self.texts.forget(unsent);
                 }
                 self.fail(failure);
             }
@@ -393,7 +385,9 @@ impl Conversation {
         let state = self.state.borrow_and_update().clone();
         match state {
             State::Connecting { .. } => self.screen.state("connecting", None, None, "")?,
-            State::Connected => self.screen.state("connected", None, None, "connected again")?,
+            State::Connected => self
+                .screen
+                .state("connected", None, None, "connected again")?,
             State::Waiting { until, cause, .. } => {
                 let wait = until.saturating_duration_since(Instant::now());
                 let cause = harmless(&cause);
@@ -401,7 +395,8 @@ impl Conversation {
                     "no connection: {cause}; trying again in {:.1} s",
                     wait.as_secs_f64()
                 );
-                self.screen.state("waiting", Some(wait), Some(&cause), &words)?;
+                self.screen
+                    .state("waiting", Some(wait), Some(&cause), &words)?;
             }
             State::Closed { reason } => {
                 let cause = reason.to_string();
@@ -409,7 +404,7 @@ impl Conversation {
                 while let Ok(text) = self.tap.try_recv() {
                     self.hear(Ok(text))?;
                 }
-                return Ok(Some(End::Closed(reason)));
+                self.closed = Some(reason);
             }
         }
         Ok(None)
@@ -419,7 +414,10 @@ impl Conversation {
         if let Some(person) = &mut self.person {
             person.warned = false;
         }
-        let editor = self.person.as_mut().and_then(|person| person.editor.as_mut());
+        let editor = self
+            .person
+            .as_mut()
+            .and_then(|person| person.editor.as_mut());
         let entered = match (piece, editor) {
             (None, _) => vec![Entered::End],
             (Some(Piece::Keys(keys)), Some(editor)) => editor.take(&keys),
@@ -481,26 +479,19 @@ impl Conversation {
                 let id = id.clone();
                 *self.asked.entry(id.clone()).or_default() += 1;
                 let work = job::submit(client, *message, news);
-                self.jobs.spawn(async move { (Asked::Message(id), now, work.await) });
+                self.jobs
+                    .spawn(async move { (Asked::Message(id), now, work.await) });
             }
             Line::Text(text) => {
-                self.made += 1;
-                let number = self.made;
-                let is_ping = serde_json::from_str(&text)
-                    .is_ok_and(|text: serde_json::Value| text.get("action") == Some(&action::PING.into()));
-                let id = line::id_in(&text);
-                self.texts.push_back(Waiting {
-                    number,
-                    id,
-                    is_ping,
-                    since: now,
-                });
-                let work = job::send(client, text, now + ANSWER_WITHIN);
-                self.jobs.spawn(async move { (Asked::Text(number), now, work.await) });
+                let (number, deadline) = self.texts.add(now, &text);
+                let work = job::send(client, text, deadline);
+                self.jobs
+                    .spawn(async move { (Asked::Text(number), now, work.await) });
             }
             Line::Resume(request_id, after_seq) => {
                 let work = job::resume(client, request_id, after_seq, news);
-                self.jobs.spawn(async move { (Asked::Resume, now, work.await) });
+                self.jobs
+                    .spawn(async move { (Asked::Resume, now, work.await) });
             }
             Line::Cut => {
                 self.jobs.spawn(async move {
@@ -528,12 +519,17 @@ impl Conversation {
 
     fn say_took(&self, how: &str, since: Instant) {
         if self.person.is_some() {
-            self.screen.talk(&format!("{how} in {}", spoken(since.elapsed())));
+            self.screen
+                .talk(&format!("{how} in {}", spoken(since.elapsed())));
         }
     }
 
     fn show_prompt(&mut self) {
-        if let Some(editor) = self.person.as_ref().and_then(|person| person.editor.as_ref()) {
+        if let Some(editor) = self
+            .person
+            .as_ref()
+            .and_then(|person| person.editor.as_ref())
+        {
             self.screen.prompt(editor.line());
         }
     }

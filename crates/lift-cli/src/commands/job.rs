@@ -54,7 +54,10 @@ pub(crate) async fn submit(
         timeout: message.timeout_ms.map(Duration::from_millis),
         answer_within: None,
     };
-    match client.submit(&message.action, &message.payload, terms).await {
+    match client
+        .submit(&message.action, &message.payload, terms)
+        .await
+    {
         Ok(Submitted::Answered { .. }) => End::Done,
         Ok(Submitted::Accepted(request)) => follow(id, request, &news).await,
         Err(error) => failed(&error),

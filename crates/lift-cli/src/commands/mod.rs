@@ -2,5 +2,6 @@
 
 pub(crate) mod ws;
 mod conversation;
+mod texts;
 mod job;
 pub(crate) mod token;

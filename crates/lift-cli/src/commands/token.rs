@@ -43,7 +43,10 @@ fn print_new(args: MintArgs) -> Result<(), Failure> {
         let (exit, help) = match &error {
             MintError::NoPrivateKey => (Exit::Failed, "`lift token keygen` adds a private key"),
             MintError::Sign(_) => (Exit::Failed, "`lift token keygen` adds another key"),
-            _ => (Exit::Usage, "a server would refuse such a token; change that value"),
+            _ => (
+                Exit::Usage,
+                "a server would refuse such a token; change that value",
+            ),
         };
         Failure::file(exit, "no token was made", &error, help)
     })?;
@@ -131,25 +134,34 @@ fn described(inspection: &Inspection, now_ms: u64) -> String {
             Signature::Bad => "BAD: made by none of the keys",
         },
     );
-    row("verdict", verdict(inspection).map_or("would be accepted", |_| "would be refused"));
+    row(
+        "verdict",
+        verdict(inspection).map_or("would be accepted", |_| "would be refused"),
+    );
     out
 }
 
 /// A claim's value: a string without quotes, all else as JSON.
 fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// A NumericDate (RFC 7519 §2) as a time and how far from now it is.
 fn moment(value: &Value, now_ms: u64) -> String {
-    let time = value.as_i64().and_then(|seconds| Timestamp::from_second(seconds).ok());
-    let now = i64::try_from(now_ms).ok().and_then(|now| Timestamp::from_millisecond(now).ok());
+    let time = value
+        .as_i64()
+        .and_then(|seconds| Timestamp::from_second(seconds).ok());
+    let now = i64::try_from(now_ms)
+        .ok()
+        .and_then(|now| Timestamp::from_millisecond(now).ok());
     let (Some(time), Some(now)) = (time, now) else {
         return plain(value);
     };
     let seconds = time.as_second() - now.as_second();
     let distance = spoken(seconds.unsigned_abs());
-    if seconds < 0 {
+    if seconds <= 0 {
         format!("{time} ({distance} ago)")
     } else {
         format!("{time} (in {distance})")
@@ -168,7 +180,12 @@ fn spoken(seconds: u64) -> String {
 fn make_key(args: &KeygenArgs) -> Result<(), Failure> {
     if args.stdout {
         let pair = generate(args.algorithm).map_err(|error| {
-            Failure::file(Exit::Failed, "no key was made", &error, "choose another --algorithm")
+            Failure::file(
+                Exit::Failed,
+                "no key was made",
+                &error,
+                "choose another --algorithm",
+            )
         })?;
         return print(&format!("{}{}", pair.private_pem, pair.public_pem));
     }
@@ -189,9 +206,18 @@ fn from_stdin() -> Result<String, Failure> {
     let mut text = String::new();
     // Room for a token that is too long to be said so.
     let room = u64::try_from(4 * TOKEN_BYTES_MAX).unwrap_or(u64::MAX);
-    io::stdin().lock().take(room).read_to_string(&mut text).map_err(|error| {
-        Failure::file(Exit::Failed, "no token can be read from stdin", &error, "a token is ASCII text")
-    })?;
+    io::stdin()
+        .lock()
+        .take(room)
+        .read_to_string(&mut text)
+        .map_err(|error| {
+            Failure::file(
+                Exit::Failed,
+                "no token can be read from stdin",
+                &error,
+                "a token is ASCII text",
+            )
+        })?;
     Ok(text)
 }
 
@@ -215,9 +241,17 @@ fn unusable(dir: &Path, error: &KeysError) -> Failure {
 
 fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| {
-        Failure::file(Exit::Failed, "stdout cannot be written", &error, "check where it goes to")
-    })
+    stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+        .map_err(|error| {
+            Failure::file(
+                Exit::Failed,
+                "stdout cannot be written",
+                &error,
+                "check where it goes to",
+            )
+        })
 }
 
 fn now_ms() -> u64 {

@@ -20,15 +20,23 @@ use crate::{
 
 pub(crate) fn run(config: Ws) -> Result<(), Failure> {
     let format = config.display.format;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let outcome = runtime.map_err(|error| no_system(&error)).and_then(|runtime| {
-        let outcome = runtime.block_on(converse(config));
-        // A token file that is still being read must not hold the process.
-        runtime.shutdown_background();
-        outcome
-    });
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let outcome = runtime
+        .map_err(|error| no_system(&error))
+        .and_then(|runtime| {
+            let outcome = runtime.block_on(converse(config));
+            // A token file that is still being read must not hold the process.
+            runtime.shutdown_background();
+            outcome
+        });
     let failure = outcome.as_ref().err();
-    screen::end(format, failure.map_or(0, |failure| failure.exit.code()), failure);
+    screen::end(
+        format,
+        failure.map_or(0, |failure| failure.exit.code()),
+        failure,
+    );
     outcome
 }
 
@@ -48,9 +56,15 @@ async fn converse(config: Ws) -> Result<(), Failure> {
     };
     let person = matches!(config.source, Source::Person { .. });
     let screen = Screen::new(config.display);
-    let help = if person { "; `/help` lists what can be typed" } else { "" };
+    let help = if person {
+        "; `/help` lists what can be typed"
+    } else {
+        ""
+    };
     let words = format!("connected to {url}{help}");
-    screen.state("connected", None, None, &words).map_err(|error| unwritten(&error))?;
+    screen
+        .state("connected", None, None, &words)
+        .map_err(|error| unwritten(&error))?;
     let mut conversation = Conversation::new(client.clone(), screen, config.expects, deadline);
     if person {
         conversation = conversation.with_person(unbuffered.is_some().then(Editor::default));
@@ -107,11 +121,20 @@ fn outcome(
 }
 
 fn unwritten(error: &io::Error) -> Failure {
-    Failure::file(Exit::Failed, "stdout cannot be written", error, "check where it goes to")
+    Failure::file(
+        Exit::Failed,
+        "stdout cannot be written",
+        error,
+        "check where it goes to",
+    )
 }
 
 fn stopped(exit: Exit, left: &str) -> Failure {
-    let signal = if exit == Exit::Terminated { "SIGTERM" } else { "Ctrl-C" };
+    let signal = if exit == Exit::Terminated {
+        "SIGTERM"
+    } else {
+        "Ctrl-C"
+    };
     Failure::new(exit, "interrupted", format!("{signal} came"), left)
 }
 

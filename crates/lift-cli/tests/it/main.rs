@@ -1,1 +1,15 @@
-//! x
+//! Command lines, stdin and scripted servers come in; what the real binary prints and its exit
+//! status come out.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed"
+)]
+
+mod run;
+mod server;
+mod ws;
+mod reconnect;
+mod usage;
+mod signals;
+mod token;

@@ -5,6 +5,7 @@ mod token;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -39,6 +40,20 @@ impl FileResults {
         })
     }
 
+    /// Removes results older than `keep`, now and every hour. Nothing is lost if it is dropped.
+    pub(crate) async fn purge_for_ever(&self, keep: Duration) {
+        loop {
+            let dir = self.dir.clone();
+            match tokio::task::spawn_blocking(move || purge(&dir, keep)).await {
+                Ok(Ok(0)) => {}
+                Ok(Ok(purged)) => tracing::info!(purged, "results past their time to live removed"),
+                Ok(Err(error)) => tracing::warn!(%error, "no results purged"),
+                Err(error) => tracing::error!(%error, "purging results panicked"),
+            }
+            tokio::time::sleep(PURGE_EVERY).await;
+        }
+    }
+
     /// The result that a token of `GET /results/{token}` stands for.
     ///
     /// # Errors
@@ -49,6 +64,26 @@ impl FileResults {
         let read = tokio::fs::read(self.dir.join(name)).await;
         read.map(Bytes::from).map_err(|_gone| ResultError::Invalid)
     }
+}
+
+/// How often results past their time to live are looked for.
+const PURGE_EVERY: Duration = Duration::from_secs(3600);
+
+fn purge(dir: &Path, keep: Duration) -> io::Result<usize> {
+    let mut purged = 0;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let is_result = entry
+            .path()
+            .extension()
+            .is_some_and(|extension| extension == "json");
+        let age = entry.metadata()?.modified()?.elapsed().unwrap_or_default();
+        if is_result && age > keep {
+            fs::remove_file(entry.path())?;
+            purged += 1;
+        }
+    }
+    Ok(purged)
 }
 
 fn write(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {

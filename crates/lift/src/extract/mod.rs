@@ -1,6 +1,7 @@
 //! What a handler may ask for: one message's context comes in, a typed argument goes out.
 
 pub mod payload;
+pub(crate) mod strict;
 pub mod state;
 
 use std::collections::BTreeMap;

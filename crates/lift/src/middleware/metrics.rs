@@ -6,19 +6,17 @@ use super::from_fn::Next;
 use crate::error::Code;
 use crate::request::{Reply, Request};
 
-/// Counts the reply by its kind. Actions that nobody registered are not a label: clients choose
-/// them freely.
+/// Counts the reply by its kind. An action that nobody registered is not a label: clients choose
+/// those freely.
 pub async fn metrics(request: Request, next: Next) -> Reply {
     let started = Instant::now();
     let action = request.envelope.action.clone();
     let reply = next.run(request).await;
     let code = reply.code();
-    let action = if code == Some(Code::UnknownAction) {
-        "-".to_owned()
-    } else {
-        action
-    };
-    let outcome = code.map_or_else(|| "ok".to_owned(), |code| format!("{code:?}"));
+    // What was refused before its action was looked up may name anything.
+    let unchecked = matches!(code, Some(Code::UnknownAction | Code::TokenExpired));
+    let action = if unchecked { "-".to_owned() } else { action };
+    let outcome = code.map_or("ok", Code::as_str);
     metrics::counter!("lift_requests_total", "action" => action.clone(), "outcome" => outcome)
         .increment(1);
     metrics::histogram!("lift_request_seconds", "action" => action).record(started.elapsed());

@@ -7,13 +7,9 @@ use super::from_fn::Next;
 use crate::error::{Code, Error};
 use crate::request::{Reply, Request};
 
-/// Runs the rest for at most `longest`, or the message's own shorter `timeout_ms`.
+/// Runs the rest for at most `longest`; the message's own `timeout_ms` is the router's affair.
 pub async fn timeout(request: Request, next: Next, longest: Duration) -> Reply {
     let (id, client_id) = (request.id, request.envelope.id.clone());
-    let longest = request
-        .envelope
-        .timeout
-        .map_or(longest, |asked| asked.min(longest));
     tokio::time::timeout(longest, next.run(request))
         .await
         .unwrap_or_else(|_elapsed| {

@@ -99,10 +99,11 @@ impl Outbound {
             .await
     }
 
-    /// Sends one message, and waits up to [`ROOM_TIMEOUT`] for room at the connection.
+    /// Sends one message, and tries again for up to [`ROOM_TIMEOUT`] where the connection has no
+    /// room or the gateway does not answer.
     ///
     /// # Errors
-    /// See [`PostError`]; [`PostError::Throttled`] when there was no room in all that time.
+    /// See [`PostError`]: the last, when all that time was not enough.
     pub async fn post_when_room(
         &self,
         connection: &ConnectionId,
@@ -110,8 +111,12 @@ impl Outbound {
     ) -> Result<(), PostError> {
         let deadline = Instant::now() + ROOM_TIMEOUT;
         loop {
-            match self.post_by(deadline, connection, message.clone()).await {
-                Err(PostError::Throttled) if Instant::now() + ROOM_POLL < deadline => {
+            let tried_until = deadline.min(Instant::now() + POST_TIMEOUT);
+            let tried = self.post_by(tried_until, connection, message.clone());
+            match tried.await {
+                Err(PostError::Throttled | PostError::Unavailable(_))
+                    if Instant::now() + ROOM_POLL < deadline =>
+                {
                     sleep_until(Instant::now() + ROOM_POLL).await;
                 }
                 done => return done,

@@ -19,7 +19,7 @@ pub struct Update {
     pub percentage: f64,
     /// For people.
     pub message: String,
-    /// For programs.
+    /// For programs: an object.
     pub metadata: Option<Json>,
 }
 
@@ -51,12 +51,12 @@ impl Coalescer {
         self.floor = percentage.clamp(0.0, 100.0).max(self.floor);
         update.percentage = self.floor;
         cut(&mut update.message, MESSAGE_BYTES_MAX);
-        if update
-            .metadata
-            .as_ref()
-            .is_some_and(|json| json.len_bytes() > METADATA_BYTES_MAX)
-        {
-            tracing::warn!("progress metadata over {METADATA_BYTES_MAX} bytes left out");
+        let fits =
+            |json: &Json| json.get().starts_with('{') && json.len_bytes() <= METADATA_BYTES_MAX;
+        if update.metadata.as_ref().is_some_and(|json| !fits(json)) {
+            tracing::warn!(
+                "progress metadata that is no object of {METADATA_BYTES_MAX} bytes left out"
+            );
             update.metadata = None;
         }
         self.pending = Some(update);
@@ -66,6 +66,16 @@ impl Coalescer {
     pub fn ready_at(&self) -> Option<Timestamp> {
         self.pending.as_ref()?;
         Some(self.sent_at.map_or(Timestamp::default(), |at| at + SPACING))
+    }
+
+    /// An update was sent, later than it was polled for where its write took time.
+    pub fn told(&mut self, now: Timestamp) {
+        self.sent_at = Some(now);
+    }
+
+    /// An update was not sent after all; a newer one wins over it.
+    pub fn put_back(&mut self, update: Update) {
+        self.pending.get_or_insert(update);
     }
 
     /// The update to send now, if one is due.

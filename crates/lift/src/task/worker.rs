@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::announce;
 use super::handle::{Checkpoint, Ends, Stopped, Task};
-use super::progress::Coalescer;
+use super::progress::{Coalescer, Update};
 use super::record::{INLINE_BYTES_MAX, Key, Outcome, Progress, Record, ResultAt, State};
 use super::retry;
 use super::transition::{Applied, Refusal, Transition};
@@ -24,7 +24,8 @@ use crate::json::Json;
 use crate::outbound::PostError;
 use crate::request::logged;
 
-const STORE_RETRY: Duration = Duration::from_millis(200);
+/// Pause before a store that was unavailable is asked again.
+pub(crate) const STORE_RETRY: Duration = Duration::from_millis(200);
 
 /// What became of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,10 +160,13 @@ impl<'a> Run<'a> {
             return self.finish(outcome, None).await;
         }
         let key = self.record.key.clone();
-        let input = match self.inner.backends.tasks.input(&key).await {
+        let input = match self.leased(|| self.inner.backends.tasks.input(&key)).await {
             Ok(Some(input)) => input,
             Ok(None) => return self.failed(Error::internal("the payload is missing")).await,
-            Err(error) => return self.failed(Error::from(error)).await,
+            Err(error) => {
+                tracing::warn!(request_id = %key.id, error = crate::error::chain(&error), "payload not read");
+                return Delivery::LeaseLost;
+            }
         };
         let Some(action) = self.inner.app.actions.get(&self.record.action) else {
             let error = Error::new(Code::TaskFailed, "the server no longer knows this action");
@@ -185,6 +189,22 @@ impl<'a> Run<'a> {
         job.shutdown().await;
         let asked = *ends.stop.borrow();
         self.conclude(left, asked).await
+    }
+
+    /// Asks a store, again for as long as the lease lasts: one that is away for a moment is no
+    /// failure of the task.
+    async fn leased<T, F: Future<Output = Result<T, StoreError>>>(
+        &self,
+        ask: impl Fn() -> F,
+    ) -> Result<T, StoreError> {
+        loop {
+            match ask().await {
+                Err(StoreError::Unavailable(_)) if Instant::now() < self.lease_until => {
+                    sleep(STORE_RETRY).await;
+                }
+                answer => return answer,
+            }
+        }
     }
 
     /// A claim that finds the request at its end finishes it without running.
@@ -218,6 +238,10 @@ impl<'a> Run<'a> {
             .as_ref()
             .map_or(0.0, |progress| progress.percentage);
         let mut coalescer = Coalescer::new(floor);
+        if self.record.progress.is_some() {
+            // The claim before may have told it a moment ago.
+            coalescer.told(self.now());
+        }
         let task = ends.task.clone();
         loop {
             let wake = self.wake_at(&coalescer);
@@ -237,13 +261,11 @@ impl<'a> Run<'a> {
                 () = sleep_until(wake) => {}
             }
             if let Some(update) = coalescer.poll(self.now()) {
-                let progress = Progress {
-                    seq: self.record.seq(self.said + 1),
-                    percentage: update.percentage,
-                    message: update.message,
-                    metadata: update.metadata,
-                };
-                self.tell(progress, ends).await;
+                if self.tell(update.clone(), ends).await {
+                    coalescer.told(self.now());
+                } else {
+                    coalescer.put_back(update);
+                }
             } else if Instant::now() >= self.renew_at {
                 self.renew(None, None, ends).await;
             }
@@ -288,13 +310,22 @@ impl<'a> Run<'a> {
 
     /// A progress message is sent only after the write that holds it, so that no later claim can
     /// say less.
-    async fn tell(&mut self, progress: Progress, ends: &Ends) {
-        if !self.renew(Some(progress.clone()), None, ends).await {
-            return;
-        }
+    ///
+    /// A number whose write failed is not used again: it may have happened all the same.
+    async fn tell(&mut self, update: Update, ends: &Ends) -> bool {
         self.said += 1;
+        let progress = Progress {
+            seq: self.record.seq(self.said),
+            percentage: update.percentage,
+            message: update.message,
+            metadata: update.metadata,
+        };
+        if !self.renew(Some(progress.clone()), None, ends).await {
+            return false;
+        }
         let message = announce::progress(&self.record, &progress).to_bytes();
         self.post(message).await;
+        true
     }
 
     async fn post(&mut self, message: Bytes) {
@@ -354,7 +385,7 @@ impl<'a> Run<'a> {
                 false
             }
             Err(error) => {
-                tracing::warn!(error = crate::error::chain(&error), "lease not renewed");
+                tracing::warn!(request_id = %self.record.key.id, error = crate::error::chain(&error), "lease not renewed");
                 self.renew_at = Instant::now() + STORE_RETRY;
                 if Instant::now() >= self.lease_until {
                     self.ask(ends, Stopped::LeaseLost);
@@ -408,13 +439,9 @@ impl<'a> Run<'a> {
         let bytes = result.len_bytes();
         if bytes > self.inner.app.limits.result_bytes_max {
             let text = Bytes::copy_from_slice(result.get().as_bytes());
-            return match self
-                .inner
-                .backends
-                .results
-                .keep(&self.record.key, text)
-                .await
-            {
+            let results = &self.inner.backends.results;
+            let kept = self.leased(|| results.keep(&self.record.key, text.clone()));
+            return match kept.await {
                 Ok(name) => {
                     self.finish(Outcome::Completed(ResultAt::Object(name)), None)
                         .await
@@ -468,11 +495,10 @@ impl<'a> Run<'a> {
                 .apply(key, transition.clone(), self.now())
                 .await
             {
-                Ok(Applied::Done(record)) => {
-                    if record.state.is_terminal() {
-                        self.inner.ended(&record).await;
-                    }
-                    return Delivery::Ran(record.state);
+                Ok(Applied::Done(record)) => return self.written(&record).await,
+                // A write whose answer was lost has happened.
+                Ok(Applied::Refused(_, record)) if self.is_mine(&record, &transition) => {
+                    return self.written(&record).await;
                 }
                 Ok(Applied::Refused(..) | Applied::Missing) => return Delivery::LeaseLost,
                 Err(error) => {
@@ -487,5 +513,20 @@ impl<'a> Run<'a> {
                 }
             }
         }
+    }
+
+    async fn written(&self, record: &Record) -> Delivery {
+        if record.state.is_terminal() {
+            self.inner.ended(record).await;
+        }
+        Delivery::Ran(record.state)
+    }
+
+    fn is_mine(&self, record: &Record, transition: &Transition) -> bool {
+        let Transition::Finish { claim, n, .. } = transition else {
+            return false;
+        };
+        let seq = self.record.seq(*n);
+        record.claim == *claim && record.terminal.as_ref().is_some_and(|end| end.seq == seq)
     }
 }

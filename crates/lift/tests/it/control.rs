@@ -55,7 +55,9 @@ async fn running(world: &mut World, client: &Client) -> String {
 async fn ping_is_answered_by_pong_whatever_its_payload() {
     let client = world().connect("c1=", "ann");
     let pong = json!({"type": "pong", "id": "p", "server_time": "2026-11-22T10:00:00.000Z"});
-    client.check(r#"{"id":"p","action":"ping","payload":[{}]}"#, &pong).await;
+    client
+        .check(r#"{"id":"p","action":"ping","payload":[{}]}"#, &pong)
+        .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -68,24 +70,40 @@ async fn get_shows_a_request_in_every_state() {
         client.check(&message.to_string(), &expected).await;
     };
     let id = client.submit("looks", json!(null)).await;
-    get(&id, json!({"request_id": id, "id": "c", "action": "looks", "state": "queued",
-        "attempt": 1, "created_at": "2026-11-22T10:00:00.000Z"})).await;
+    get(
+        &id,
+        json!({"request_id": id, "id": "c", "action": "looks", "state": "queued",
+        "attempt": 1, "created_at": "2026-11-22T10:00:00.000Z"}),
+    )
+    .await;
     world.start_due().await;
     tokio::time::sleep(Duration::from_millis(250)).await;
-    get(&id, json!({"request_id": id, "id": "c", "action": "looks", "state": "running",
+    get(
+        &id,
+        json!({"request_id": id, "id": "c", "action": "looks", "state": "running",
         "attempt": 1, "progress": {"seq": 2, "percentage": 1.0, "message": "on its way"},
-        "created_at": "<time>", "started_at": "2026-11-22T10:00:00.000Z"})).await;
+        "created_at": "<time>", "started_at": "2026-11-22T10:00:00.000Z"}),
+    )
+    .await;
     client.ask("request.cancel", about(&id)).await;
     world.finish_running().await;
-    get(&id, json!({"request_id": id, "id": "c", "action": "looks", "state": "cancelled",
+    get(
+        &id,
+        json!({"request_id": id, "id": "c", "action": "looks", "state": "cancelled",
         "attempt": 1, "progress": {"seq": 3, "percentage": 2.0, "message": "on its way"},
-        "created_at": "<time>", "started_at": "<time>", "finished_at": "<time>"})).await;
+        "created_at": "<time>", "started_at": "<time>", "finished_at": "<time>"}),
+    )
+    .await;
 
     let id = client.submit("echo", json!({"a": 1})).await;
     world.settle().await;
-    get(&id, json!({"request_id": id, "id": "c", "action": "echo", "state": "completed",
+    get(
+        &id,
+        json!({"request_id": id, "id": "c", "action": "echo", "state": "completed",
         "attempt": 1, "result": {"a": 1},
-        "created_at": "<time>", "started_at": "<time>", "finished_at": "<time>"})).await;
+        "created_at": "<time>", "started_at": "<time>", "finished_at": "<time>"}),
+    )
+    .await;
 
     let id = client.submit("fails", json!(null)).await;
     world.settle().await;
@@ -96,8 +114,12 @@ async fn get_shows_a_request_in_every_state() {
     let id = client.submit("flaky", json!(null)).await;
     world.start_due().await;
     world.finish_running().await;
-    get(&id, json!({"request_id": id, "id": "c", "action": "flaky", "state": "retrying",
-        "attempt": 2, "created_at": "<time>", "started_at": "<time>"})).await;
+    get(
+        &id,
+        json!({"request_id": id, "id": "c", "action": "flaky", "state": "retrying",
+        "attempt": 2, "created_at": "<time>", "started_at": "<time>"}),
+    )
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -109,7 +131,10 @@ async fn the_runtime_gives_the_same_view_of_a_request() {
     let answer = client.ask("request.get", about(&id)).await;
     let owner = &client.connection.identity.owner;
     let view = world.runtime.request(owner, &id).await.unwrap();
-    assert_eq!(answer["data"], serde_json::from_str::<Value>(view.get()).unwrap());
+    assert_eq!(
+        answer["data"],
+        serde_json::from_str::<Value>(view.get()).unwrap()
+    );
     let error = world.runtime.request(owner, "nonsense").await.unwrap_err();
     assert_eq!(error.body().code, Code::NotFound);
 }
@@ -161,18 +186,38 @@ async fn badly_shaped_payloads_name_their_place() {
         ("request.get", "null", "/payload/request_id"),
         ("request.get", "{}", "/payload/request_id"),
         ("request.get", "7", "/payload"),
-        ("request.get", r#"{"request_id":null}"#, "/payload/request_id"),
+        (
+            "request.get",
+            r#"{"request_id":null}"#,
+            "/payload/request_id",
+        ),
         ("request.get", r#"{"request_id":7}"#, "/payload/request_id"),
-        ("request.get", r#"{"request_id":"x","more":1}"#, "/payload/more"),
-        ("request.get", r#"{"request_id":"x","request_id":"x"}"#, "/payload/request_id"),
+        (
+            "request.get",
+            r#"{"request_id":"x","more":1}"#,
+            "/payload/more",
+        ),
+        (
+            "request.get",
+            r#"{"request_id":"x","request_id":"x"}"#,
+            "/payload/request_id",
+        ),
         ("request.cancel", "{}", "/payload/request_id"),
-        ("request.cancel", r#"{"request_id":[]}"#, "/payload/request_id"),
+        (
+            "request.cancel",
+            r#"{"request_id":[]}"#,
+            "/payload/request_id",
+        ),
         ("request.list", r#"{"limit":0}"#, "/payload/limit"),
         ("request.list", r#"{"limit":101}"#, "/payload/limit"),
         ("request.list", r#"{"limit":1.5}"#, "/payload/limit"),
         ("request.list", r#"{"limit":-1}"#, "/payload/limit"),
         ("request.list", r#"{"limit":"5"}"#, "/payload/limit"),
-        ("request.list", r#"{"limit":99999999999999999999999}"#, "/payload/limit"),
+        (
+            "request.list",
+            r#"{"limit":99999999999999999999999}"#,
+            "/payload/limit",
+        ),
         ("request.list", r#"{"state":"done"}"#, "/payload/state"),
         ("request.list", r#"{"state":1}"#, "/payload/state"),
         ("request.list", r#"{"cursor":""}"#, "/payload/cursor"),
@@ -181,15 +226,37 @@ async fn badly_shaped_payloads_name_their_place() {
         ("request.list", "[]", "/payload"),
         ("request.resume", "{}", "/payload/requests"),
         ("request.resume", r#"{"requests":[]}"#, "/payload/requests"),
-        ("request.resume", &format!(r#"{{"requests":{many}}}"#), "/payload/requests"),
-        ("request.resume", r#"{"requests":[{}]}"#, "/payload/requests/0/request_id"),
-        ("request.resume", r#"{"requests":[{"request_id":7}]}"#, "/payload/requests/0/request_id"),
-        ("request.resume", r#"{"requests":[{"request_id":"x","after_seq":-1}]}"#, "/payload/requests/0/after_seq"),
-        ("request.resume", r#"{"requests":[{"request_id":"x","after_seq":1.0}]}"#, "/payload/requests/0/after_seq"),
+        (
+            "request.resume",
+            &format!(r#"{{"requests":{many}}}"#),
+            "/payload/requests",
+        ),
+        (
+            "request.resume",
+            r#"{"requests":[{}]}"#,
+            "/payload/requests/0/request_id",
+        ),
+        (
+            "request.resume",
+            r#"{"requests":[{"request_id":7}]}"#,
+            "/payload/requests/0/request_id",
+        ),
+        (
+            "request.resume",
+            r#"{"requests":[{"request_id":"x","after_seq":-1}]}"#,
+            "/payload/requests/0/after_seq",
+        ),
+        (
+            "request.resume",
+            r#"{"requests":[{"request_id":"x","after_seq":1.0}]}"#,
+            "/payload/requests/0/after_seq",
+        ),
     ];
     for (action, payload, pointer) in cases {
         let message = format!(r#"{{"action":"{action}","payload":{payload}}}"#);
-        client.check_refused(&message, "VALIDATION_ERROR", &[pointer]).await;
+        client
+            .check_refused(&message, "VALIDATION_ERROR", &[pointer])
+            .await;
     }
 }
 
@@ -207,8 +274,12 @@ async fn null_counts_as_absent_in_control_payloads() {
 async fn list(client: &Client, payload: Value) -> (Vec<String>, Option<String>) {
     let answer = client.ask("request.list", payload).await;
     let requests = answer["data"]["requests"].as_array().unwrap();
-    let ids = requests.iter().map(|request| request["request_id"].as_str().unwrap().to_owned());
-    let cursor = answer["data"].get("cursor").map(|cursor| cursor.as_str().unwrap().to_owned());
+    let ids = requests
+        .iter()
+        .map(|request| request["request_id"].as_str().unwrap().to_owned());
+    let cursor = answer["data"]
+        .get("cursor")
+        .map(|cursor| cursor.as_str().unwrap().to_owned());
     (ids.collect(), cursor)
 }
 
@@ -218,7 +289,10 @@ async fn list_pages_through_ones_own_newest_first() {
     let (ann, bob) = (world.connect("c1=", "ann"), world.connect("c2=", "bob"));
     let mut submitted = Vec::new();
     for n in 0..25 {
-        submitted.push(ann.submit(if n % 5 == 0 { "fails" } else { "echo" }, json!(n)).await);
+        submitted.push(
+            ann.submit(if n % 5 == 0 { "fails" } else { "echo" }, json!(n))
+                .await,
+        );
         bob.submit("echo", json!(n)).await;
         tokio::time::advance(Duration::from_millis(1)).await;
     }
@@ -234,7 +308,11 @@ async fn list_pages_through_ones_own_newest_first() {
         }
         assert_eq!(found, submitted, "in pages of {limit}");
     }
-    assert_eq!(list(&ann, json!(null)).await.0.len(), 20, "the default limit");
+    assert_eq!(
+        list(&ann, json!(null)).await.0.len(),
+        20,
+        "the default limit"
+    );
     let failed: Vec<String> = submitted.iter().rev().step_by(5).rev().cloned().collect();
     let (ids, cursor) = list(&ann, json!({"state": "failed", "limit": 2})).await;
     assert_eq!(ids, failed[..2]);
@@ -252,7 +330,10 @@ async fn a_cursor_belongs_to_its_user_and_its_state() {
         }
     }
     let cursor = list(&ann, json!({"limit": 1})).await.1.unwrap();
-    let of_state = list(&ann, json!({"limit": 1, "state": "queued"})).await.1.unwrap();
+    let of_state = list(&ann, json!({"limit": 1, "state": "queued"}))
+        .await
+        .1
+        .unwrap();
     let bare = cursor.split('.').next().unwrap().to_owned();
     let cases = [
         (&ann, json!({"cursor": cursor}), true),
@@ -285,7 +366,9 @@ async fn list_shows_requests_without_results() {
     let expected = json!({"type": "response", "id": "c", "data": {"requests": [
         {"request_id": id, "id": "c", "action": "echo", "state": "completed", "attempt": 1,
          "created_at": "<time>", "started_at": "<time>", "finished_at": "<time>"}]}});
-    client.check(r#"{"id":"c","action":"request.list"}"#, &expected).await;
+    client
+        .check(r#"{"id":"c","action":"request.list"}"#, &expected)
+        .await;
 }
 
 /// Cancels a request in some state; gives the answer's `data` and then what was posted.
@@ -329,7 +412,10 @@ async fn cancel_asks_what_runs_to_stop() {
     world.finish_running().await;
     let last = client.inbox().pop().unwrap();
     let seq = last["seq"].clone();
-    assert_eq!(last, json!({"type": "cancelled", "request_id": id, "id": "c", "seq": seq}));
+    assert_eq!(
+        last,
+        json!({"type": "cancelled", "request_id": id, "id": "c", "seq": seq})
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -379,8 +465,10 @@ async fn resume_answers_for_each_then_replays_what_is_above_after_seq() {
             "percentage": 1.0, "message": "on its way"}),
     ]);
     tokio::time::sleep(Duration::from_millis(200)).await;
-    second.check_inbox(&[json!({"type": "progress", "request_id": live, "id": "c", "seq": 3,
-        "percentage": 2.0, "message": "on its way"})]);
+    second.check_inbox(&[
+        json!({"type": "progress", "request_id": live, "id": "c", "seq": 3,
+        "percentage": 2.0, "message": "on its way"}),
+    ]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -404,14 +492,23 @@ async fn resume_says_nothing_that_was_seen() {
 #[tokio::test(start_paused = true)]
 async fn the_last_eight_attached_connections_are_told() {
     let mut world = world();
-    let clients: Vec<Client> =
-        (0..10).map(|n| world.connect(&format!("c{n}="), "ann")).collect();
+    let clients: Vec<Client> = (0..10)
+        .map(|n| world.connect(&format!("c{n}="), "ann"))
+        .collect();
     let id = clients[0].submit("echo", json!(7)).await;
     for client in &clients[1..] {
-        client.ask("request.resume", json!({"requests": [{"request_id": id}]})).await;
+        client
+            .ask("request.resume", json!({"requests": [{"request_id": id}]}))
+            .await;
     }
-    clients[1].ask("request.resume", json!({"requests": [{"request_id": id}]})).await;
+    clients[1]
+        .ask("request.resume", json!({"requests": [{"request_id": id}]}))
+        .await;
     world.settle().await;
     let told: Vec<usize> = clients.iter().map(|client| client.inbox().len()).collect();
-    assert_eq!(told, [0, 1, 0, 1, 1, 1, 1, 1, 1, 1], "1 came back, 2 is the ninth");
+    assert_eq!(
+        told,
+        [0, 1, 0, 1, 1, 1, 1, 1, 1, 1],
+        "1 came back, 2 is the ninth"
+    );
 }

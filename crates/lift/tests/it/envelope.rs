@@ -39,13 +39,18 @@ fn present<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Option<St
 /// The vectors lie with the protocol's own types, which this crate does not know.
 fn vectors() -> Vec<(String, Vector)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../streamer-protocol/vectors");
-    let files = fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path());
+    let files = fs::read_dir(&folder)
+        .unwrap()
+        .map(|file| file.unwrap().path());
     let json = files.filter(|path| path.extension().is_some_and(|ext| ext == "json"));
     let read = json.map(|path| {
         let text = fs::read_to_string(&path).unwrap();
         let vector = serde_json::from_str(&text)
             .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        (path.file_stem().unwrap().to_string_lossy().into_owned(), vector)
+        (
+            path.file_stem().unwrap().to_string_lossy().into_owned(),
+            vector,
+        )
     });
     read.collect()
 }
@@ -70,7 +75,10 @@ fn fields(envelope: &Envelope) -> Value {
         set("id", json!(id));
     }
     if envelope.payload != Json::null() {
-        set("payload", serde_json::from_str(envelope.payload.get()).unwrap());
+        set(
+            "payload",
+            serde_json::from_str(envelope.payload.get()).unwrap(),
+        );
     }
     if let Some(key) = &envelope.idempotency_key {
         set("idempotency_key", json!(key));
@@ -89,7 +97,10 @@ async fn check(client: &Client, name: &str, vector: &Vector) {
     if vector.valid {
         let envelope = Envelope::parse(&vector.message)
             .unwrap_or_else(|rejected| panic!("{name}: {:?}", rejected.error));
-        let mut parsed = vector.parsed.clone().expect("a valid message says something");
+        let mut parsed = vector
+            .parsed
+            .clone()
+            .expect("a valid message says something");
         if parsed["metadata"] == json!({}) {
             parsed.as_object_mut().unwrap().remove("metadata");
         }
@@ -100,19 +111,30 @@ async fn check(client: &Client, name: &str, vector: &Vector) {
         }
         return;
     }
-    let refusal = vector.error.as_ref().expect("an invalid message has an error");
+    let refusal = vector
+        .error
+        .as_ref()
+        .expect("an invalid message has an error");
     if !service {
         assert!(Envelope::parse(&vector.message).is_err(), "{name}");
     }
     let answer = client.send(&vector.message).await;
     assert_eq!(answer["type"], "error", "{name}: {answer}");
-    assert_eq!(answer["error"]["code"], json!(refusal.code), "{name}: {answer}");
+    assert_eq!(
+        answer["error"]["code"],
+        json!(refusal.code),
+        "{name}: {answer}"
+    );
     let (mut named, mut expected) = (places(&answer), refusal.pointers.clone());
     named.sort_unstable();
     expected.sort_unstable();
     assert_eq!(named, expected, "{name}: {answer}");
     if let Some(id) = &refusal.id {
-        assert_eq!(answer.get("id"), id.as_ref().map(|id| json!(id)).as_ref(), "{name}");
+        assert_eq!(
+            answer.get("id"),
+            id.as_ref().map(|id| json!(id)).as_ref(),
+            "{name}"
+        );
     }
     assert_eq!(answer.get("request_id"), None, "{name}: {answer}");
 }
@@ -148,7 +170,11 @@ async fn a_payload_is_carried_as_it_was_written() {
         let text = format!(r#"{{"id":"c","action":"echo","payload":{payload}}}"#);
         let envelope = Envelope::parse(&text).unwrap();
         assert_eq!(envelope.payload.get(), payload);
-        assert_ne!(client.send_raw(&text).await.find(payload), None, "{payload}");
+        assert_ne!(
+            client.send_raw(&text).await.find(payload),
+            None,
+            "{payload}"
+        );
     }
 }
 

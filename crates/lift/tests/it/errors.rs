@@ -16,13 +16,17 @@ async fn check(error: fn() -> Error, expected: Value) {
     let app = App::new().on("fail", move || async move { Err::<(), _>(error()) });
     let client = World::new(app).connect("c1=", "ann");
     let expected = json!({"type": "error", "id": "x", "error": expected});
-    client.check(r#"{"id":"x","action":"fail"}"#, &expected).await;
+    client
+        .check(r#"{"id":"x","action":"fail"}"#, &expected)
+        .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn each_code_says_whether_to_come_back() {
     for code in Code::ALL {
-        let app = App::new().on("fail", move || async move { Err::<(), _>(Error::new(code, "so")) });
+        let app = App::new().on("fail", move || async move {
+            Err::<(), _>(Error::new(code, "so"))
+        });
         let client = World::new(app).connect("c1=", "ann");
         let answer = client.send(r#"{"action":"fail"}"#).await;
         let retryable = [
@@ -33,9 +37,16 @@ async fn each_code_says_whether_to_come_back() {
             "INTERNAL_ERROR",
         ];
         let name = answer["error"]["code"].as_str().unwrap();
-        assert_eq!(answer["error"]["retryable"], retryable.contains(&name), "{answer}");
+        assert_eq!(
+            answer["error"]["retryable"],
+            retryable.contains(&name),
+            "{answer}"
+        );
     }
-    let names: Vec<String> = Code::ALL.iter().map(|code| json!(code).to_string()).collect();
+    let names: Vec<String> = Code::ALL
+        .iter()
+        .map(|code| json!(code).to_string())
+        .collect();
     assert_eq!(
         names.join(" ").replace('"', ""),
         "INVALID_JSON VALIDATION_ERROR UNKNOWN_ACTION UNAUTHORIZED FORBIDDEN NOT_FOUND \
@@ -125,7 +136,10 @@ async fn payloads_and_metadata_are_never_logged() {
     let log = Log::start();
     let echo = |payload: Json| async move { Ok::<_, Error>(payload) };
     let fail = |_: Json| async { Err::<(), _>(Error::internal("no")) };
-    let app = App::new().on("echo", echo).on("fail", fail).task("later", fail);
+    let app = App::new()
+        .on("echo", echo)
+        .on("fail", fail)
+        .task("later", fail);
     let mut world = World::new(app);
     let client = world.connect("c1=", "ann");
     for action in ["echo", "fail", "later", "request.get", "unknown"] {
@@ -229,7 +243,10 @@ async fn a_sync_answer_fits_a_message_or_is_too_large() {
     let world = World::new(App::new().on("long", long));
     let (_, empty) = sized(&world, 0).await;
     let fits = MESSAGE_MAX - empty;
-    assert_eq!(sized(&world, fits).await, ("response".to_owned(), MESSAGE_MAX));
+    assert_eq!(
+        sized(&world, fits).await,
+        ("response".to_owned(), MESSAGE_MAX)
+    );
     assert_eq!(sized(&world, fits + 1).await.0, "error");
     assert_eq!(sized(&world, 500_000).await.0, "error");
 }
@@ -263,12 +280,23 @@ async fn a_handler_that_outlives_the_deadline_is_answered_timeout() {
     let client = World::new(App::new().on("slow", slow)).connect("c1=", "ann");
     let timeout = json!({"type": "error", "id": "s", "error": {
         "code": "TIMEOUT", "message": "<text>", "retryable": true}});
-    for (asked, seconds) in [("", 28.0), (r#","timeout_ms":1500"#, 1.5), (r#","timeout_ms":40000"#, 28.0)] {
+    for (asked, seconds) in [
+        ("", 28.0),
+        (r#","timeout_ms":1500"#, 1.5),
+        (r#","timeout_ms":40000"#, 28.0),
+    ] {
         let began = tokio::time::Instant::now();
-        client.check(&format!(r#"{{"id":"s","action":"slow"{asked}}}"#), &timeout).await;
-        assert!((began.elapsed().as_secs_f64() - seconds).abs() < 0.01, "{asked}");
+        client
+            .check(&format!(r#"{{"id":"s","action":"slow"{asked}}}"#), &timeout)
+            .await;
+        assert!(
+            (began.elapsed().as_secs_f64() - seconds).abs() < 0.01,
+            "{asked}"
+        );
     }
-    let answer = client.send(r#"{"action":"slow","timeout_ms":86400001}"#).await;
+    let answer = client
+        .send(r#"{"action":"slow","timeout_ms":86400001}"#)
+        .await;
     assert_eq!(crate::world::places(&answer), ["/timeout_ms"]);
     let message = answer["error"]["fields"][0]["message"].as_str().unwrap();
     assert!(message.contains("86400000"), "it names the cap: {message}");
@@ -293,7 +321,10 @@ async fn a_check_before_acceptance_refuses_unless_the_request_was_accepted() {
     let first = client.send(&message("k", 1)).await;
     taken.store(true, std::sync::atomic::Ordering::Relaxed);
     let again = client.send(&message("k", 1)).await;
-    assert_eq!((&again["request_id"], &again["duplicate"]), (&first["request_id"], &json!(true)));
+    assert_eq!(
+        (&again["request_id"], &again["duplicate"]),
+        (&first["request_id"], &json!(true))
+    );
     for (key, payload, code) in [("k", 2, "IDEMPOTENCY_CONFLICT"), ("new", 1, "CONFLICT")] {
         let answer = client.send(&message(key, payload)).await;
         assert_eq!(answer["error"]["code"], code, "{answer}");

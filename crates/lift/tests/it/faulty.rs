@@ -66,7 +66,11 @@ impl Faulty {
         }
     }
 
-    fn fails(&self, methods: &[Method], pick: fn(&mut Faults) -> &mut HashMap<Method, usize>) -> Result<(), StoreError> {
+    fn fails(
+        &self,
+        methods: &[Method],
+        pick: fn(&mut Faults) -> &mut HashMap<Method, usize>,
+    ) -> Result<(), StoreError> {
         let mut faults = self.0.lock().unwrap();
         for method in methods {
             if let Some(left) = pick(&mut faults).get_mut(method).filter(|left| **left > 0) {

@@ -7,6 +7,8 @@ use lift::error::{Code, Error};
 use lift::json::Json;
 use lift::task::handle::{Stopped, Task};
 use lift::task::progress::Update;
+use lift::task::store::TaskStore;
+use lift::task::transition::Transition;
 use lift::task::worker::Delivery;
 use serde_json::json;
 
@@ -69,7 +71,15 @@ async fn a_task_is_acknowledged_then_told_of_until_it_ends() {
         "status": "queued", "duplicate": false});
     let message = r#"{"id":"c-1","action":"steps"}"#;
     client.check(message, &acknowledgment).await;
-    assert_eq!(world.stored.due(crate::world::START, None, 9).await.unwrap().len(), 1);
+    assert_eq!(
+        world
+            .stored
+            .due(crate::world::START, None, 9)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
     world.settle().await;
     let (request_id, id) = ("<ulid>", "c-1");
     client.check_inbox(&[
@@ -87,9 +97,11 @@ async fn a_failure_is_an_error_with_a_seq_and_no_id_where_none_was_sent() {
     let client = world.connect("c1=", "ann");
     client.send(r#"{"action":"fails"}"#).await;
     world.settle().await;
-    client.check_inbox(&[json!({"type": "error", "request_id": "<ulid>", "seq": 1, "error": {
+    client.check_inbox(&[
+        json!({"type": "error", "request_id": "<ulid>", "seq": 1, "error": {
         "code": "TASK_FAILED", "message": "row 3 is no number", "retryable": false,
-        "details": {"row": 3}}})]);
+        "details": {"row": 3}}}),
+    ]);
 }
 
 /// The `seq` of the terminal message where so many claims were made before: each one gave the
@@ -100,15 +112,23 @@ async fn check_seq(claims_before: u64, said: u64, cancelled: bool) {
     let id = client.submit("steps", json!(null)).await;
     let key = crate::world::key("ann", &id);
     for claim in 1..=claims_before {
-        use lift::task::store::TaskStore;
-        use lift::task::transition::Transition;
         let now = world.runtime.backends().clock.now();
         let lease = Duration::from_secs(15);
-        world.stored.apply(&key, Transition::Claim { lease }, now).await.unwrap();
-        world.stored.apply(&key, Transition::GiveBack { claim }, now).await.unwrap();
+        world
+            .stored
+            .apply(&key, Transition::Claim { lease }, now)
+            .await
+            .unwrap();
+        world
+            .stored
+            .apply(&key, Transition::GiveBack { claim }, now)
+            .await
+            .unwrap();
     }
     let expected = if cancelled {
-        client.ask("request.cancel", json!({"request_id": id})).await;
+        client
+            .ask("request.cancel", json!({"request_id": id}))
+            .await;
         claims_before * 1_000_000 + 1
     } else {
         world.settle().await;
@@ -170,13 +190,17 @@ async fn the_same_key_attaches_to_the_same_request_in_whatever_state_it_is() {
             "status": status, "duplicate": true})
     };
     let second = world.connect("c2=", "ann");
-    second.check(&message("two"), &duplicate("two", "queued")).await;
+    second
+        .check(&message("two"), &duplicate("two", "queued"))
+        .await;
     second.check_inbox(&[]);
 
     world.start_due().await;
     tokio::time::sleep(Duration::from_millis(50)).await;
     let third = world.connect("c3=", "ann");
-    third.check(&message("three"), &duplicate("three", "running")).await;
+    third
+        .check(&message("three"), &duplicate("three", "running"))
+        .await;
     let ten = json!({"type": "progress", "request_id": "<ulid>", "id": "one", "seq": 1,
         "percentage": 10.0, "message": "ten"});
     third.check_inbox(std::slice::from_ref(&ten));
@@ -189,7 +213,9 @@ async fn the_same_key_attaches_to_the_same_request_in_whatever_state_it_is() {
     second.check_inbox(&[ten, twenty, complete.clone()]);
 
     let fourth = world.connect("c4=", "ann");
-    fourth.check(&message("four"), &duplicate("four", "completed")).await;
+    fourth
+        .check(&message("four"), &duplicate("four", "completed"))
+        .await;
     fourth.check_inbox(&[complete]);
 }
 
@@ -205,7 +231,11 @@ async fn a_key_names_a_request_of_one_user_action_and_payload() {
     let same = |answer: &serde_json::Value| answer["request_id"] == first["request_id"];
 
     let cases = [
-        (r#"{"b":[1, 2],"a":1}"#, r#","metadata":{"k":"v"},"timeout_ms":5"#, Some(true)),
+        (
+            r#"{"b":[1, 2],"a":1}"#,
+            r#","metadata":{"k":"v"},"timeout_ms":5"#,
+            Some(true),
+        ),
         (r#"{"a":1.0,"b":[1,2]}"#, "", None),
         (r#"{"a":1,"b":[2,1]}"#, "", None),
         ("null", "", None),
@@ -236,7 +266,10 @@ async fn a_key_lives_as_long_as_its_request() {
     world.settle().await;
     let accepted_for = Duration::from_millis(310);
     tokio::time::sleep(world.runtime.limits().keep - accepted_for).await;
-    assert_eq!(client.send(message).await["request_id"], first["request_id"]);
+    assert_eq!(
+        client.send(message).await["request_id"],
+        first["request_id"]
+    );
     tokio::time::sleep(accepted_for).await;
     let anew = client.send(message).await;
     assert_eq!(anew["duplicate"], false, "{anew}");
@@ -265,8 +298,12 @@ async fn a_duplicate_delivery_runs_nothing_twice() {
     world.finish_running().await;
     assert_eq!(client.inbox().len(), 3);
     assert_eq!(world.runtime.deliver(&key).await.unwrap(), Delivery::Ended);
-    let again = json!({"type": "complete", "request_id": id, "id": "c", "seq": 3, "result": "done"});
+    let again =
+        json!({"type": "complete", "request_id": id, "id": "c", "seq": 3, "result": "done"});
     client.check_inbox(&[again]);
     let never = crate::world::key("bob", &id);
-    assert_eq!(world.runtime.deliver(&never).await.unwrap(), Delivery::Missing);
+    assert_eq!(
+        world.runtime.deliver(&never).await.unwrap(),
+        Delivery::Missing
+    );
 }

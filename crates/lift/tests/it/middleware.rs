@@ -72,7 +72,13 @@ async fn a_layer_lies_outside_those_added_before_it() {
     client.ask("act", json!(null)).await;
     assert_eq!(
         steps.take(),
-        ["second in", "first in", "handler", "first out", "second out"]
+        [
+            "second in",
+            "first in",
+            "handler",
+            "first out",
+            "second out"
+        ]
     );
 }
 
@@ -105,17 +111,28 @@ async fn a_layer_may_answer_itself_or_change_the_request() {
         if request.envelope.metadata.contains_key("stop") {
             return Reply::error(&request, Error::new(Code::RateLimited, "slower"));
         }
-        request.envelope.metadata.insert("seen".to_owned(), "yes".to_owned());
+        request
+            .envelope
+            .metadata
+            .insert("seen".to_owned(), "yes".to_owned());
         next.run(request).await
     }
     let metadata = |Metadata(metadata): Metadata| async move { Ok::<_, Error>(metadata) };
     let app = App::new().on("metadata", metadata).layer(from_fn(gate));
     let client = World::new(app).connect("c1=", "ann");
-    let seen = json!({"type": "response", "request_id": "<ulid>", "data": {"a": "b", "seen": "yes"}});
-    client.check(r#"{"action":"metadata","metadata":{"a":"b"}}"#, &seen).await;
+    let seen =
+        json!({"type": "response", "request_id": "<ulid>", "data": {"a": "b", "seen": "yes"}});
+    client
+        .check(r#"{"action":"metadata","metadata":{"a":"b"}}"#, &seen)
+        .await;
     let refused = json!({"type": "error", "id": "x", "error": {
         "code": "RATE_LIMITED", "message": "slower", "retryable": true}});
-    client.check(r#"{"id":"x","action":"metadata","metadata":{"stop":""}}"#, &refused).await;
+    client
+        .check(
+            r#"{"id":"x","action":"metadata","metadata":{"stop":""}}"#,
+            &refused,
+        )
+        .await;
 }
 
 /// A layer written by hand, as tower's own are.
@@ -151,13 +168,17 @@ impl Service<Request> for Refusing {
 async fn any_tower_layer_will_do() {
     for app in [
         App::new().on("act", ok).layer(Refuse),
-        App::new().on("act", ok).layer(tower::layer::layer_fn(|_: Cell| Refusing)),
+        App::new()
+            .on("act", ok)
+            .layer(tower::layer::layer_fn(|_: Cell| Refusing)),
     ] {
         let client = World::new(app).connect("c1=", "ann");
         let answer = client.ask("act", json!(null)).await;
         assert_eq!(answer["error"]["code"], "FORBIDDEN", "{answer}");
     }
-    let app = App::new().on("act", ok).layer(tower::layer::util::Identity::new());
+    let app = App::new()
+        .on("act", ok)
+        .layer(tower::layer::util::Identity::new());
     let client = World::new(app).connect("c1=", "ann");
     assert_eq!(client.ask("act", json!(null)).await["data"], "ok");
 }
@@ -204,7 +225,12 @@ async fn every_line_of_a_handler_is_within_its_requests_span() {
     let line = text.lines().find(|line| line.contains("here")).unwrap();
     let id = answer["request_id"].as_str().unwrap();
     assert_eq!(answer["data"], id);
-    for part in [&format!("request_id={id}"), "action=\"say\"", "owner=acme#ann", "connection=c1="] {
+    for part in [
+        &format!("request_id={id}"),
+        "action=\"say\"",
+        "owner=acme#ann",
+        "connection=c1=",
+    ] {
         assert!(line.contains(part), "{part} in {line}");
     }
 }
@@ -264,16 +290,32 @@ async fn messages_are_counted_by_action_and_outcome_never_by_what_a_client_made_
         tokio::time::sleep(Duration::from_secs(60)).await;
         Ok::<_, Error>(())
     };
-    let app = App::new().on("act", ok).on("panics", panics).on("slow", slow);
+    let app = App::new()
+        .on("act", ok)
+        .on("panics", panics)
+        .on("slow", slow);
     let world = World::new(app);
     let client = world.connect("c1=", "ann");
-    for action in ["act", "act", "panics", "slow", "made-up-1", "made-up-2", "ping"] {
+    for action in [
+        "act",
+        "act",
+        "panics",
+        "slow",
+        "made-up-1",
+        "made-up-2",
+        "ping",
+    ] {
         client.ask(action, json!(null)).await;
     }
     let all = counted.0.lock().unwrap();
     let counts: Vec<(&str, u64)> = all
         .iter()
-        .map(|(name, count)| (name.as_str(), count.load(std::sync::atomic::Ordering::Relaxed)))
+        .map(|(name, count)| {
+            (
+                name.as_str(),
+                count.load(std::sync::atomic::Ordering::Relaxed),
+            )
+        })
         .collect();
     assert_eq!(
         counts,
@@ -283,11 +325,14 @@ async fn messages_are_counted_by_action_and_outcome_never_by_what_a_client_made_
             ("lift_request_seconds{action=panics}", 1),
             ("lift_request_seconds{action=ping}", 1),
             ("lift_request_seconds{action=slow}", 1),
-            ("lift_requests_total{action=-,outcome=UnknownAction}", 2),
+            ("lift_requests_total{action=-,outcome=UNKNOWN_ACTION}", 2),
             ("lift_requests_total{action=act,outcome=ok}", 2),
-            ("lift_requests_total{action=panics,outcome=InternalError}", 1),
+            (
+                "lift_requests_total{action=panics,outcome=INTERNAL_ERROR}",
+                1
+            ),
             ("lift_requests_total{action=ping,outcome=ok}", 1),
-            ("lift_requests_total{action=slow,outcome=Timeout}", 1),
+            ("lift_requests_total{action=slow,outcome=TIMEOUT}", 1),
         ]
     );
 }

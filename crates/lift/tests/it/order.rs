@@ -29,7 +29,11 @@ fn world() -> World {
 async fn the_first_check_that_fails_is_told() {
     let world = world();
     for expired in [true, false] {
-        let until = if expired { START } else { START + Duration::from_secs(60) };
+        let until = if expired {
+            START
+        } else {
+            START + Duration::from_secs(60)
+        };
         let identity = Identity {
             owner: owner("ann"),
             permissions: Some(vec!["other".to_owned()]),
@@ -39,16 +43,37 @@ async fn the_first_check_that_fails_is_told() {
         let valid_token = |code| if expired { "TOKEN_EXPIRED" } else { code };
         let cases = [
             ("{", "INVALID_JSON"),
-            (r#"{"action":"a b","payload":{"to":-1}}"#, "VALIDATION_ERROR"),
-            (r#"{"action":"nothing","payload":{"to":-1}}"#, valid_token("UNKNOWN_ACTION")),
-            (r#"{"action":"count","payload":{"to":-1}}"#, valid_token("FORBIDDEN")),
-            (r#"{"action":"count","timeout_ms":999999999999}"#, valid_token("FORBIDDEN")),
-            (r#"{"action":"other","payload":{"to":-1}}"#, valid_token("VALIDATION_ERROR")),
-            (r#"{"action":"request.get"}"#, valid_token("VALIDATION_ERROR")),
+            (
+                r#"{"action":"a b","payload":{"to":-1}}"#,
+                "VALIDATION_ERROR",
+            ),
+            (
+                r#"{"action":"nothing","payload":{"to":-1}}"#,
+                valid_token("UNKNOWN_ACTION"),
+            ),
+            (
+                r#"{"action":"count","payload":{"to":-1}}"#,
+                valid_token("FORBIDDEN"),
+            ),
+            (
+                r#"{"action":"count","timeout_ms":999999999999}"#,
+                valid_token("FORBIDDEN"),
+            ),
+            (
+                r#"{"action":"other","payload":{"to":-1}}"#,
+                valid_token("VALIDATION_ERROR"),
+            ),
+            (
+                r#"{"action":"request.get"}"#,
+                valid_token("VALIDATION_ERROR"),
+            ),
         ];
         for (message, code) in cases {
             let answer = client.send(message).await;
-            assert_eq!(answer["error"]["code"], code, "expired: {expired}, {message}");
+            assert_eq!(
+                answer["error"]["code"], code,
+                "expired: {expired}, {message}"
+            );
         }
         let pong = json!({"type": "pong", "id": "p", "server_time": "<time>"});
         client.check(r#"{"id":"p","action":"ping"}"#, &pong).await;
@@ -115,7 +140,8 @@ async fn what_was_accepted_goes_on_after_the_token_expires() {
     let client = world.connect_as("c1=", identity);
     client.submit("slow", json!(null)).await;
     world.settle().await;
-    let complete = json!({"type": "complete", "request_id": "<ulid>", "id": "c", "seq": 1, "result": 7});
+    let complete =
+        json!({"type": "complete", "request_id": "<ulid>", "id": "c", "seq": 1, "result": 7});
     client.check_inbox(&[complete]);
 }
 
@@ -125,14 +151,23 @@ async fn an_unknown_action_suggests_the_nearest_that_the_caller_may_call() {
     let check = async |permissions: Option<&[&str]>, action: &str, suggestion: Option<&str>| {
         let permissions =
             permissions.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
-        let identity = Identity { owner: owner("ann"), permissions, expires_at: None };
+        let identity = Identity {
+            owner: owner("ann"),
+            permissions,
+            expires_at: None,
+        };
         let client = world.connect_as("c1=", identity);
         let mut error = json!({"code": "UNKNOWN_ACTION", "message": "<text>", "retryable": false});
         if let Some(suggestion) = suggestion {
             error["suggestion"] = json!(suggestion);
         }
         let message = json!({"id": "c", "action": action}).to_string();
-        client.check(&message, &json!({"type": "error", "id": "c", "error": error})).await;
+        client
+            .check(
+                &message,
+                &json!({"type": "error", "id": "c", "error": error}),
+            )
+            .await;
     };
     check(None, "cuont", Some("count")).await;
     check(None, "requestget", Some("request.get")).await;

@@ -157,7 +157,11 @@ impl World {
 
     /// The connection is gone: posts to it meet 410.
     pub(crate) async fn cut(&self, client: &Client) {
-        self.posts.memory.close(&client.connection.id).await.unwrap();
+        self.posts
+            .memory
+            .close(&client.connection.id)
+            .await
+            .unwrap();
     }
 
     /// Delivers what is due now, each in its own task.

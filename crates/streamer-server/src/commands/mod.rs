@@ -2,4 +2,5 @@
 
 pub(crate) mod serve;
 pub(crate) mod demo;
+pub(crate) mod salvage;
 pub(crate) mod generate_csv;

@@ -1,7 +1,7 @@
 //! `serve`: a configuration comes in; the service runs until it is told to stop.
 
 use std::collections::HashSet;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -167,6 +167,7 @@ fn log(config: &Config) {
     };
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(level)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match config.log_format {
         LogFormat::Text => subscriber.init(),

@@ -23,7 +23,14 @@ impl Child {
     /// Starts this binary's `serve` and waits until it listens.
     pub(super) async fn start(dir: &Path, address: &str) -> anyhow::Result<Self> {
         let binary = std::env::current_exe().context("this binary cannot be found")?;
-        let mut process = Command::new(binary)
+        let mut command = Command::new(binary);
+        for (name, _) in std::env::vars_os() {
+            // The demonstration is the same whatever this terminal's settings are.
+            if name.to_string_lossy().starts_with("STREAMER_") {
+                command.env_remove(name);
+            }
+        }
+        let mut process = command
             .args(["serve", "--listen", address, "--log-level", "error"])
             .args(["--process-checkpoint-every", "100ms", "--data-dir"])
             .arg(dir)

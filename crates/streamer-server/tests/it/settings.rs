@@ -1,0 +1,120 @@
+//! The command line, the environment and the file: what is refused, and in which words.
+
+use std::os::unix::fs::PermissionsExt;
+
+use crate::support::home::Home;
+use crate::support::within;
+
+/// Runs the binary, which must refuse, and gives what it says.
+async fn refused(home: &Home, args: &[&str], env: &[(&str, &str)]) -> String {
+    let mut command = home.command(&[], args);
+    command.envs(env.iter().copied());
+    let output = within("a refusal", command.output()).await.unwrap();
+    assert!(!output.status.success(), "{args:?} {env:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[tokio::test]
+async fn wrong_settings_are_refused_by_name() {
+    let home = Home::new();
+    let file = home.path().join("streamer.toml");
+    std::fs::write(&file, "running_max = 3\nrunning_maxx = 4\n").unwrap();
+    let file = file.to_str().unwrap();
+    let cases: [(&[&str], &[(&str, &str)], &[&str]); 7] = [
+        (&["--config", file], &[], &["running_maxx", "streamer.toml"]),
+        (
+            &[],
+            &[("STREAMER_RUNING_MAX", "3")],
+            &["STREAMER_RUNING_MAX"],
+        ),
+        (&[], &[("STREAMER_RUNNING_MAX", "many")], &["many"]),
+        (
+            &["--listen", "0.0.0.0:0"],
+            &[],
+            &["--tls-cert", "--insecure"],
+        ),
+        (&["--tls-cert", "cert.pem"], &[], &["--tls-key"]),
+        (&["--no-such-flag"], &[], &["--no-such-flag"]),
+        (
+            &["--config", "/no/such/file.toml"],
+            &[],
+            &["/no/such/file.toml"],
+        ),
+    ];
+    for (args, env, words) in cases {
+        let said = refused(&home, args, env).await;
+        for word in words {
+            assert!(said.contains(word), "{args:?} {env:?}: {said}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_and_variables_set_what_flags_do_not() {
+    let home = Home::new();
+    let file = home.path().join("streamer.toml");
+    std::fs::write(
+        &file,
+        "allow_origin = [\"https://a.example\"]\nidle_timeout = \"5m\"\n",
+    )
+    .unwrap();
+    let server = home.start(&["--config", file.to_str().unwrap()]).await;
+    let bearer = format!("Bearer {}", home.token("ada", "acme"));
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("origin", "https://b.example"),
+    ];
+    assert_eq!(server.upgrade("/", &headers).await.status, 403);
+}
+
+#[tokio::test]
+async fn another_address_is_served_where_insecure_is_said() {
+    let home = Home::new();
+    let server = home.start_at("0.0.0.0:0", &[], &["--insecure"]).await;
+    assert!(server.url.starts_with("ws://0.0.0.0:"), "{}", server.url);
+}
+
+#[tokio::test]
+async fn a_data_directory_serves_one_process() {
+    let home = Home::new();
+    let mut first = home.start(&[]).await;
+    let said = refused(&home, &["--listen", "127.0.0.1:0"], &[]).await;
+    assert!(
+        said.contains("in use") || said.contains("another process"),
+        "{said}"
+    );
+    assert!(said.contains(home.data().to_str().unwrap()), "{said}");
+    assert_eq!(first.get("/readyz", &[]).await.status, 200);
+    first.kill().await;
+    home.start(&[]).await;
+}
+
+#[tokio::test]
+async fn keys_are_made_once_for_the_owner_alone() {
+    let home = Home::new();
+    let keys = || -> Vec<(String, u32, String)> {
+        let files = std::fs::read_dir(home.data().join("keys")).unwrap();
+        let files = files.map(|file| file.unwrap().path());
+        files
+            .filter(|path| path.extension().is_some_and(|extension| extension == "pem"))
+            .map(|path| {
+                let mode = path.metadata().unwrap().permissions().mode() & 0o777;
+                let text = std::fs::read_to_string(&path).unwrap();
+                (path.display().to_string(), mode, text)
+            })
+            .collect()
+    };
+    let mut server = home.start(&[]).await;
+    let made = keys();
+    assert_eq!(made.len(), 1);
+    assert_eq!(made[0].1, 0o600);
+    assert!(
+        made[0].2.starts_with("-----BEGIN PRIVATE KEY-----"),
+        "PKCS#8"
+    );
+    let token = home.token("ada", "acme");
+    server.kill().await;
+    let server = home.start(&[]).await;
+    assert_eq!(keys(), made);
+    server.connect(&token).await;
+}

@@ -1,0 +1,46 @@
+//! TLS on the same port: certificate and key come in, `wss` goes out.
+
+use serde_json::value::RawValue;
+use streamer_client::Client;
+use streamer_client::options::{Options, Terms, Token};
+
+use crate::support::home::Home;
+use crate::support::within;
+
+#[tokio::test]
+async fn a_certificate_and_its_key_make_it_wss() {
+    let home = Home::new();
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let (cert, key) = (home.path().join("cert.pem"), home.path().join("key.pem"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let args = [
+        "--tls-cert",
+        cert.to_str().unwrap(),
+        "--tls-key",
+        key.to_str().unwrap(),
+    ];
+    let server = home.start(&args).await;
+    assert!(server.url.starts_with("wss://"), "{}", server.url);
+    let options = Options::new(server.url.clone())
+        .token(Token::fixed(home.token("ada", "acme")))
+        .roots_pem(made.cert.pem());
+    let client = within("a connection over TLS", Client::connect(options))
+        .await
+        .unwrap();
+    let payload = RawValue::from_string("[1,2.50]".to_owned()).unwrap();
+    let answer = within("an echo", client.call("echo", &payload, Terms::default())).await;
+    assert_eq!(answer.unwrap().get(), "[1,2.50]");
+    client.close().await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_cannot_be_read_is_named() {
+    let home = Home::new();
+    let cert = home.path().join("cert.pem");
+    std::fs::write(&cert, "no certificate").unwrap();
+    let cert = cert.to_str().unwrap();
+    let output = home.output(&["--tls-cert", cert, "--tls-key", cert]).await;
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && said.contains(cert), "{said}");
+}
