@@ -95,3 +95,47 @@ fn make(path: &Path) -> io::Result<Vec<u8>> {
     fs::rename(&unfinished, path)?;
     Ok(secret)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{ResultError, Signer};
+    use lift::clock::Timestamp;
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    #[test]
+    fn a_token_is_good_for_its_name_until_it_expires_and_survives_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(".key");
+        let token = Signer::open(&path).unwrap().sign("a.json", at(1_000));
+        let signer = Signer::open(&path).unwrap();
+        assert_eq!(signer.verify(&token, at(999)), Ok("a.json".to_owned()));
+        assert_eq!(signer.verify(&token, at(1_000)), Err(ResultError::Expired));
+    }
+
+    #[test]
+    fn what_this_secret_did_not_sign_is_invalid() {
+        let dir = tempfile::tempdir().unwrap();
+        let signer = Signer::open(&dir.path().join(".key")).unwrap();
+        let other = Signer::open(&dir.path().join("other")).unwrap();
+        let token = signer.sign("a.json", at(1_000));
+        let later = token.replace(".1000.", ".9000.");
+        assert_ne!(later, token);
+        for bad in [
+            "",
+            ".",
+            "..",
+            "a.b.c",
+            &later,
+            &other.sign("a.json", at(1_000)),
+        ] {
+            assert_eq!(
+                signer.verify(bad, at(0)),
+                Err(ResultError::Invalid),
+                "{bad}"
+            );
+        }
+    }
+}

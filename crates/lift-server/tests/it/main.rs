@@ -1,3 +1,10 @@
-//! `lift-server` from outside: apps under `TestApp`.
+//! `lift-server` from outside: apps under `TestApp`, and over real sockets.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 mod journey;
+mod results;

@@ -142,13 +142,14 @@ impl Client {
     async fn step(&mut self) {
         let known = self.dice.roll(self.submissions.len().max(1) as u64);
         let known = usize::try_from(known).unwrap();
-        match self.dice.roll(12) {
+        match self.dice.roll(13) {
             0..=3 => self.submit_new().await,
             4 | 5 if !self.submissions.is_empty() => self.submit(known).await,
             6 if !self.submissions.is_empty() => self.cancel(known).await,
             7 | 8 => self.cut(),
             9 => self.resume().await,
             10 => self.get(known).await,
+            11 => self.join(),
             _ => {}
         }
     }
@@ -196,7 +197,11 @@ impl Client {
             unanswered: true,
             cancelling: false,
         });
-        self.submit(self.submissions.len() - 1).await;
+        let at = self.submissions.len() - 1;
+        self.submit(at).await;
+        if self.dice.chance(250) {
+            self.cancel(at).await;
+        }
     }
 
     async fn submit(&mut self, at: usize) {
@@ -242,6 +247,23 @@ impl Client {
             Some(answer) if answer["type"] == "response" => self.submissions[at].cancelling = false,
             Some(answer) => self.check_excuse(&answer),
             None => {}
+        }
+    }
+
+    /// Wants to hear of a request of the same user, which another device may have submitted; the
+    /// next resume asks for it.
+    fn join(&mut self) {
+        let mine = owner(self.index);
+        let of_user: Vec<String> = {
+            let facts = self.world.ledger.facts();
+            let of_user = facts
+                .acknowledged
+                .iter()
+                .filter(|one| owner(one.client) == mine);
+            of_user.map(|one| one.request_id.clone()).collect()
+        };
+        if let Some(request_id) = self.dice.pick(&of_user) {
+            self.heard.entry(request_id.clone()).or_default();
         }
     }
 

@@ -56,9 +56,9 @@ impl Client {
         let mut message = json!({
             "id": format!("{}-{made}", self.name),
             "action": "process_data",
-            "payload": orders::payload(if *made % 3 == 0 { "large.csv" } else { "small.csv" }, &output),
+            "payload": orders::payload(if made.is_multiple_of(3) { "large.csv" } else { "small.csv" }, &output),
         });
-        if *made % 2 == 0 {
+        if made.is_multiple_of(2) {
             message["idempotency_key"] = json!(format!("{}-{made}", self.name));
         }
         Pending { message, output }

@@ -1,5 +1,14 @@
 //! The binary from outside, over real sockets: what `protocol.md` and the command line promise.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::too_many_lines,
+    clippy::type_complexity,
+    reason = "a test fails by panicking, and says its seed"
+)]
+
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -20,7 +20,7 @@ async fn wrong_settings_are_refused_by_name() {
     let file = home.path().join("streamer.toml");
     std::fs::write(&file, "running_max = 3\nrunning_maxx = 4\n").unwrap();
     let file = file.to_str().unwrap();
-    let cases: [(&[&str], &[(&str, &str)], &[&str]); 7] = [
+    let cases: [(&[&str], &[(&str, &str)], &[&str]); 8] = [
         (&["--config", file], &[], &["running_maxx", "streamer.toml"]),
         (
             &[],
@@ -34,6 +34,11 @@ async fn wrong_settings_are_refused_by_name() {
             &["--tls-cert", "--insecure"],
         ),
         (&["--tls-cert", "cert.pem"], &[], &["--tls-key"]),
+        (
+            &["--request-timeout", "2d"],
+            &[],
+            &["--request-timeout-max"],
+        ),
         (&["--no-such-flag"], &[], &["--no-such-flag"]),
         (
             &["--config", "/no/such/file.toml"],

@@ -58,6 +58,11 @@ impl Home {
             }
             None => Command::new(binary),
         };
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("STREAMER_") {
+                command.env_remove(name);
+            }
+        }
         command
             .args(args)
             .arg("--data-dir")

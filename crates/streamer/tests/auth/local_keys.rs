@@ -10,8 +10,8 @@ use std::{
 };
 
 use streamer::auth::{
-    Algorithm, Claims, KeySource, Keys, KeysError, MintError, MintRequest, ResultSigner, Signature,
-    Tenants, Verifier, VerifierConfig, generate, inspect, mint,
+    Algorithm, Claims, KeySource, Keys, KeysError, MintError, MintRequest, Signature, Tenants,
+    Verifier, VerifierConfig, generate, inspect, mint,
 };
 
 use crate::support::{Files, NOW_MS};
@@ -87,10 +87,7 @@ fn of_many_that_start_at_once_one_makes_the_keys() {
             scope.spawn(|| {
                 together.wait();
                 let keys = Keys::open(&dir).unwrap();
-                let signer = ResultSigner::open(&dir).unwrap();
                 mint(&keys, &request()).unwrap();
-                let opens = signer.sign("acme", "out.csv", NOW_MS);
-                assert!(ResultSigner::open(&dir).unwrap().verify(&opens, 0).is_ok());
             });
         }
     });
@@ -152,21 +149,13 @@ fn a_private_key_open_to_others_is_refused() {
         let files = Files::new();
         let dir = files.path().join("keys");
         Keys::open(&dir).unwrap();
-        ResultSigner::open(&dir).unwrap();
-        for path in [files_of(&dir)[0].clone(), dir.join("result.key")] {
-            fs::set_permissions(&path, fs::Permissions::from_mode(bits)).unwrap();
-        }
+        fs::set_permissions(&files_of(&dir)[0], fs::Permissions::from_mode(bits)).unwrap();
         let error = Keys::open(&dir).unwrap_err();
         assert!(
             matches!(error, KeysError::Exposed(_)),
             "{bits:o}: {error:?}"
         );
         assert!(error.to_string().contains("chmod 600"), "{error}");
-        let error = ResultSigner::open(&dir).unwrap_err();
-        assert!(
-            matches!(error, KeysError::Exposed(_)),
-            "{bits:o}: {error:?}"
-        );
     }
 }
 
