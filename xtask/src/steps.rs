@@ -40,7 +40,8 @@ pub(crate) fn test() -> Result<(), String> {
         "cargo doc --workspace --no-deps --all-features",
         &[("RUSTDOCFLAGS", "-D warnings")],
     )?;
-    run("target/debug/streamer demo --rows 300000")?;
+    run("cargo run --quiet -- demo --rows 300000")?;
+    run("bash tests/readme.sh")?;
     if Command::new("cargo-deny").arg("--version").output().is_ok() {
         run("cargo deny check bans licenses sources")?;
     } else {
@@ -71,7 +72,7 @@ fn foreign_clients() -> Result<(), String> {
 pub(crate) fn full() -> Result<(), String> {
     foreign_clients()?;
     run("cargo build --release --workspace --examples --bins")?;
-    run("target/release/streamer demo")?;
+    run("cargo run --release -- demo")?;
     run("cargo run --release -p streamer-server --example bench")?;
     run("cargo run --release -p lift-embedded --example bench_store")?;
     run_with(

@@ -192,18 +192,34 @@ impl Gateway {
             .clone();
         let task = connection::Task::new(slot, id, *clock, integration, rules.limits.clone());
         let (decide, decision) = oneshot::channel();
-        let (connections, kill) = (connections.clone(), kill.clone());
+        let kill = kill.clone();
+        let removed = Removed {
+            connections: connections.clone(),
+            id,
+        };
         tasks.spawn(async move {
+            let _removed = removed;
             // Boxed: an idle connection should not carry the largest state of its handshake.
             let run = Box::pin(task.run(decide, on_upgrade));
             _ = kill.run_until_cancelled(run).await;
-            connections.remove(id);
         });
         Ok(decision)
     }
 
     fn is_draining(&self) -> bool {
         self.shared.draining.load(Ordering::SeqCst)
+    }
+}
+
+/// Forgets a connection however its task ends, a panic included.
+struct Removed {
+    connections: Connections,
+    id: ConnectionId,
+}
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        self.connections.remove(self.id);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Posts to the connections of a gateway in this process: messages come in, frames are queued.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use async_trait::async_trait;
@@ -17,7 +17,37 @@ pub(crate) struct GatewayPosts(Arc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     connections: OnceLock<Connections>,
-    held: Mutex<HashMap<ConnectionId, watch::Sender<usize>>>,
+    held: Mutex<HashMap<ConnectionId, Holds>>,
+}
+
+/// The holds on one connection, numbered in the order they were taken. A post waits for those
+/// taken before it began, so that a connection which keeps asking still hears its news.
+#[derive(Debug, Default)]
+struct Holds {
+    next: u64,
+    active: BTreeSet<u64>,
+    /// The oldest active hold; the next number where there is none.
+    oldest: watch::Sender<u64>,
+}
+
+impl Holds {
+    fn take(&mut self) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.active.insert(number);
+        self.tell();
+        number
+    }
+
+    fn release(&mut self, number: u64) {
+        self.active.remove(&number);
+        self.tell();
+    }
+
+    fn tell(&self) {
+        self.oldest
+            .send_replace(self.active.first().copied().unwrap_or(self.next));
+    }
 }
 
 impl GatewayPosts {
@@ -34,15 +64,19 @@ impl GatewayPosts {
             .ok_or_else(|| PostError::Unavailable("no gateway yet".into()))
     }
 
-    fn held(&self) -> MutexGuard<'_, HashMap<ConnectionId, watch::Sender<usize>>> {
+    fn held(&self) -> MutexGuard<'_, HashMap<ConnectionId, Holds>> {
         self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn released(&self, connection: &ConnectionId) {
-        let holds = self.held().get(connection).map(watch::Sender::subscribe);
-        if let Some(mut holds) = holds {
+        let earlier = {
+            let held = self.held();
+            held.get(connection)
+                .map(|holds| (holds.next, holds.oldest.subscribe()))
+        };
+        if let Some((next, mut oldest)) = earlier {
             // An error means that the last hold took the sender with it.
-            let _ = holds.wait_for(|count| *count == 0).await;
+            let _ = oldest.wait_for(|oldest| *oldest >= next).await;
         }
     }
 }
@@ -73,14 +107,11 @@ impl Post for GatewayPosts {
     }
 
     fn hold(&self, connection: &ConnectionId) -> Hold {
-        let mut held = self.held();
-        let holds = held
-            .entry(connection.clone())
-            .or_insert_with(|| watch::channel(0).0);
-        holds.send_modify(|count| *count += 1);
+        let number = self.held().entry(connection.clone()).or_default().take();
         Hold::new(Held {
             posts: self.clone(),
             connection: connection.clone(),
+            number,
         })
     }
 }
@@ -88,16 +119,17 @@ impl Post for GatewayPosts {
 struct Held {
     posts: GatewayPosts,
     connection: ConnectionId,
+    number: u64,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
         let mut held = self.posts.held();
-        let Some(holds) = held.get(&self.connection) else {
+        let Some(holds) = held.get_mut(&self.connection) else {
             return;
         };
-        holds.send_modify(|count| *count = count.saturating_sub(1));
-        if *holds.borrow() == 0 {
+        holds.release(self.number);
+        if holds.active.is_empty() {
             held.remove(&self.connection);
         }
     }

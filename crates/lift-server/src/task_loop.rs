@@ -14,6 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 /// The longest sleep: due times are met to this much even if a hint is missed.
 const POLL: Duration = Duration::from_secs(1);
+/// The longest sleep while due requests wait for their owners' limits.
+const POLL_BLOCKED: Duration = Duration::from_millis(100);
 /// Due requests read at a time.
 const PAGE: usize = 256;
 /// Due requests looked at in one pass, most of which may belong to owners at their limit.
@@ -97,8 +99,13 @@ impl Running {
         metrics::gauge!("lift_tasks_running").set(f64::from(
             u32::try_from(self.tasks.len()).unwrap_or(u32::MAX),
         ));
-        let next = backends.tasks.next_due().await?.filter(|at| *at > now);
-        Ok(Instant::now() + next.map_or(POLL, |at| at.since(now).min(POLL)))
+        let wait = match backends.tasks.next_due().await? {
+            None => POLL,
+            Some(at) if at > now => at.since(now).min(POLL),
+            // What is due belongs to owners at their limit; what falls due after it is not known.
+            Some(_) => POLL_BLOCKED,
+        };
+        Ok(Instant::now() + wait)
     }
 
     fn enter(&mut self, key: Key) {

@@ -17,6 +17,7 @@ pub struct Action {
     pub(crate) mode: Mode,
     pub(crate) before: Option<Erased>,
     pub(crate) after: Option<Erased>,
+    pub(crate) start_after: Duration,
     pub(crate) schema: Option<Schema>,
 }
 
@@ -36,6 +37,7 @@ impl Action {
             mode,
             before: None,
             after: None,
+            start_after: Duration::ZERO,
             schema,
         }
     }
@@ -57,6 +59,13 @@ impl Action {
         handler: impl Handler<A>,
     ) -> Self {
         Self::new(handler, Mode::Estimated(Arc::new(estimate)))
+    }
+
+    /// The same action, whose task starts so long after its acknowledgment at the earliest.
+    #[must_use]
+    pub fn start_after(mut self, wait: Duration) -> Self {
+        self.start_after = wait;
+        self
     }
 
     /// The same action with a check that runs before it is accepted, so that what can be refused

@@ -72,6 +72,8 @@ pub struct Clock(Source);
 #[derive(Debug, Clone)]
 enum Source {
     System {
+        start: Timestamp,
+        since: std::time::Instant,
         latest: Arc<AtomicU64>,
     },
     Virtual {
@@ -81,9 +83,12 @@ enum Source {
 }
 
 impl Clock {
-    /// The system's wall clock, which never goes backwards within this process.
+    /// The system's wall clock. Within this process it never goes backwards and never stands
+    /// still: where the wall clock is set back, time goes on from where it was.
     pub fn system() -> Self {
         Self(Source::System {
+            start: wall(),
+            since: std::time::Instant::now(),
             latest: Arc::default(),
         })
     }
@@ -99,18 +104,26 @@ impl Clock {
     /// The current time.
     pub fn now(&self) -> Timestamp {
         match &self.0 {
-            Source::System { latest } => {
-                #[expect(
-                    clippy::disallowed_methods,
-                    reason = "this is the clock that others take"
-                )]
-                let wall = SystemTime::now()
-                    .duration_since(UNIX_EPOCH)
-                    .unwrap_or_default();
-                let wall = u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
-                Timestamp(latest.fetch_max(wall, Ordering::Relaxed).max(wall))
+            Source::System {
+                start,
+                since,
+                latest,
+            } => {
+                let now = wall().max(*start + since.elapsed()).0;
+                Timestamp(latest.fetch_max(now, Ordering::Relaxed).max(now))
             }
             Source::Virtual { start, since } => *start + since.elapsed(),
         }
     }
+}
+
+fn wall() -> Timestamp {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the clock that others take"
+    )]
+    let wall = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX))
 }

@@ -95,7 +95,7 @@ impl Inner {
             return self.refuse_unless_repeated(request, refusal).await;
         }
         if action.deferred(&envelope.payload, self.app.limits.defer_above) {
-            return self.defer(request, timeout).await;
+            return self.defer(request, timeout, action.start_after).await;
         }
         let running = (action.handler.call)(context);
         let data = match envelope.timeout {
@@ -128,11 +128,18 @@ impl Inner {
             connection: Some(Arc::clone(&request.connection)),
             task: Task::unattended(),
             states: Arc::clone(&self.app.states),
+            connections: self.backends.connections.clone(),
+            outbound: self.backends.outbound.clone(),
         }
     }
 
     /// Makes a request durable, then acknowledges it.
-    async fn defer(&self, request: &Request, timeout: Duration) -> Result<Reply, Error> {
+    async fn defer(
+        &self,
+        request: &Request,
+        timeout: Duration,
+        start_after: Duration,
+    ) -> Result<Reply, Error> {
         if self.draining.is_cancelled() {
             let error = Error::new(Code::Overloaded, "the server is going away");
             return Err(error.retry_after(Duration::from_secs(1)));
@@ -151,7 +158,7 @@ impl Inner {
             connection: request.connection.id.clone(),
             idempotency: idempotency(request),
             created_at: request.received_at,
-            start_after: Duration::ZERO,
+            start_after,
             timeout,
             keep: self.app.limits.keep,
             queued_max: self.app.limits.queued_per_owner_max,

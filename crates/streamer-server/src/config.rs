@@ -47,6 +47,10 @@ impl Config {
                 && !limits.request_timeout.is_zero(),
             "--request-timeout must be above 0 and at most --request-timeout-max"
         );
+        ensure!(
+            limits.keep >= limits.request_timeout_max,
+            "--keep must be at least --request-timeout-max, or a running request would be forgotten"
+        );
         let listen = settings
             .listen
             .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 7070)));

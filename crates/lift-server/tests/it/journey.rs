@@ -77,3 +77,61 @@ async fn an_idle_connection_is_closed_after_ten_minutes() {
     let mut ada = test.connect().await;
     assert_eq!(ada.closed().await, 1001);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_keeps_asking_hears_its_news_meanwhile() {
+    let mut limits = lift::limits::Limits::default();
+    limits.queued_per_owner_max = 10_000;
+    let test = TestApp::start(app().limits(limits));
+    let mut ada = test.connect().await;
+    let (mut sent, mut acknowledged, mut completed) = (0, 0, 0);
+    // Sixty-four unanswered submissions at all times: some hold is always taken.
+    while sent < 2_000 {
+        while sent < acknowledged + 64 {
+            sent += 1;
+            ada.send(json!({"action": "count", "payload": 0})).await;
+        }
+        match ada.next().await["type"].as_str() {
+            Some("acknowledgment") => acknowledged += 1,
+            Some("complete") => completed += 1,
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+    assert!(
+        completed > 500,
+        "{completed} of {acknowledged} were told of"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delayed_start_is_kept() {
+    let soon = async || Ok::<_, Error>("done");
+    let action = lift::action::Action::task(soon).start_after(Duration::from_secs(90));
+    let test = TestApp::start(App::new().action("soon", action));
+    let mut ada = test.connect().await;
+    let began = tokio::time::Instant::now();
+    let request = ada.submit("soon", json!(null)).await;
+    assert_eq!(ada.completed(&request).await.0, "done");
+    let took = began.elapsed();
+    assert!((90..=91).contains(&took.as_secs()), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_reaches_the_other_connections_of_its_user() {
+    use lift::id::Owner;
+    use lift::outbound::Outbound;
+    use lift::registry::Connections;
+    async fn tell(owner: Owner, connections: Connections, out: Outbound) -> Result<usize, Error> {
+        let now = lift::clock::Timestamp::from_millis(0);
+        let page = connections.by_user(&owner, None, 10, now).await?;
+        for connection in &page.connections {
+            let told = out.post(&connection.id, r#"{"type":"told"}"#.into()).await;
+            told.map_err(Error::internal)?;
+        }
+        Ok(page.connections.len())
+    }
+    let test = TestApp::start(App::new().on("tell", tell));
+    let (mut ada, mut phone) = (test.connect().await, test.connect().await);
+    ada.send(json!({"id": "t", "action": "tell"})).await;
+    assert_eq!(phone.next().await["type"], "told");
+}

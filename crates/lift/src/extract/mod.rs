@@ -15,6 +15,8 @@ use crate::error::Error;
 use crate::event::Connection;
 use crate::id::{Owner, RequestId};
 use crate::json::Json;
+use crate::outbound::Outbound;
+use crate::registry::Connections;
 use crate::task::handle::Task;
 use state::States;
 
@@ -41,12 +43,14 @@ pub struct Context {
     /// The task's side of its lease; in a sync handler it reports to nobody.
     pub task: Task,
     pub(crate) states: Arc<States>,
+    pub(crate) connections: Connections,
+    pub(crate) outbound: Outbound,
 }
 
 /// Something a handler can take as an argument.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an argument of a handler",
-    note = "handlers take `Payload<T>`, `State<T>`, `Owner`, `RequestId`, `Metadata`, `Task` or `Json`"
+    note = "handlers take `Payload<T>`, `State<T>`, `Owner`, `RequestId`, `Metadata`, `Task`, `Connections`, `Outbound` or `Json`"
 )]
 pub trait FromContext: Sized {
     /// Takes the argument out of the context.
@@ -85,6 +89,18 @@ impl FromContext for RequestId {
 impl FromContext for Json {
     fn from_context(context: &Context) -> Result<Self, Error> {
         Ok(context.payload.clone())
+    }
+}
+
+impl FromContext for Connections {
+    fn from_context(context: &Context) -> Result<Self, Error> {
+        Ok(context.connections.clone())
+    }
+}
+
+impl FromContext for Outbound {
+    fn from_context(context: &Context) -> Result<Self, Error> {
+        Ok(context.outbound.clone())
     }
 }
 

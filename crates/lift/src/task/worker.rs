@@ -92,6 +92,8 @@ impl Inner {
             connection: None,
             task,
             states: Arc::clone(&self.app.states),
+            connections: self.backends.connections.clone(),
+            outbound: self.backends.outbound.clone(),
         }
     }
 

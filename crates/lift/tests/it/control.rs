@@ -8,6 +8,7 @@ use lift::json::Json;
 use lift::task::handle::{Stopped, Task};
 use serde_json::{Value, json};
 
+use crate::faulty::{Faulty, Method};
 use crate::world::{Client, World, places};
 
 async fn echo(payload: Json) -> Result<Json, Error> {
@@ -399,6 +400,21 @@ async fn cancel_ends_what_waits_at_once() {
         json!({"type": "cancelled", "request_id": id, "id": "c", "seq": 1_000_001}),
     ]);
     assert_eq!(world.settle().await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancel_whose_answer_was_lost_is_told_when_it_is_asked_again() {
+    let faulty = Faulty::default();
+    let world = World::with(App::new().task("echo", echo), |tasks| faulty.over(tasks));
+    let (submitter, canceller) = (world.connect("c1=", "ann"), world.connect("c2=", "ann"));
+    let id = submitter.submit("echo", json!(1)).await;
+    faulty.lose_answers(Method::Apply, 1);
+    let refused = canceller.ask("request.cancel", about(&id)).await;
+    assert_eq!(refused["error"]["code"], "OVERLOADED", "{refused}");
+    submitter.check_inbox(&[]);
+    let said = json!({"request_id": id, "state": "cancelled", "cancel_requested": false});
+    assert_eq!(cancel(&canceller, &id).await, said);
+    submitter.check_inbox(&[json!({"type": "cancelled", "request_id": id, "id": "c", "seq": 1})]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,4 @@
 //! What the framework promises at its public edge.
-
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -18,5 +17,6 @@ mod payloads;
 mod middleware;
 mod wiring;
 mod worker;
+mod telling;
 mod registry;
 mod tasks_conformance;

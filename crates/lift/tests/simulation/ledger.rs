@@ -6,6 +6,8 @@ use lift::task::record::{Key, Terminal};
 use serde_json::Value;
 use tokio::time::Instant;
 
+use crate::plan::Plan;
+
 /// A message about a request that reached a connection.
 #[derive(Debug, Clone)]
 pub(crate) struct Posted {
@@ -43,13 +45,15 @@ pub(crate) struct Facts {
 pub(crate) struct Ledger {
     facts: Arc<Mutex<Facts>>,
     began: Instant,
+    is_logged: bool,
 }
 
 impl Ledger {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(plan: &Plan) -> Self {
         Self {
             facts: Arc::default(),
             began: Instant::now(),
+            is_logged: plan.is_logged,
         }
     }
 
@@ -58,6 +62,9 @@ impl Ledger {
     }
 
     pub(crate) fn say(&self, line: impl FnOnce() -> String) {
+        if !self.is_logged {
+            return;
+        }
         let at = self.began.elapsed();
         let line = format!("{:9.3} {}", at.as_secs_f64(), line());
         self.facts().log.push(line);

@@ -40,9 +40,18 @@ pub(crate) struct Plan {
     pub(crate) skew_ms: u64,
     /// Whether time jumps ahead for all.
     pub(crate) jumps: bool,
+    /// Whether a line is kept for all that happens.
+    pub(crate) is_logged: bool,
 }
 
 impl Plan {
+    pub(crate) fn logged(self) -> Self {
+        Self {
+            is_logged: true,
+            ..self
+        }
+    }
+
     pub(crate) fn of(seed: u64, fencing: Fencing) -> Self {
         let dice = Dice::new(seed ^ 0x5eed);
         let some = |of: &[u64]| dice.pick(of).copied().unwrap_or(0);
@@ -70,6 +79,7 @@ impl Plan {
                 Place::Machine => 0,
             },
             jumps: dice.chance(300),
+            is_logged: false,
         }
     }
 }

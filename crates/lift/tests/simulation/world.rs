@@ -83,7 +83,7 @@ pub(crate) fn owner(client: usize) -> Owner {
 
 impl World {
     fn new(plan: Plan) -> Self {
-        let ledger = Ledger::new();
+        let ledger = Ledger::new(&plan);
         Self {
             dice: Dice::new(plan.seed),
             gateway: Gateway::new(&plan, &ledger),

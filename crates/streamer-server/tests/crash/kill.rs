@@ -1,6 +1,5 @@
 //! SIGKILL at random moments under load; what every client was told must hold afterwards.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::json;
@@ -34,19 +33,6 @@ impl Random {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (z ^ (z >> 31)) % n
     }
-}
-
-/// Folders of requests, and reservations of names, that are still there. A name with `#` is a write
-/// of the object store's own that a kill cut short; the store shows it to nobody.
-fn left_of_work(home: &Home) -> Vec<String> {
-    let work = home.data().join("work");
-    let names = |folder: PathBuf| {
-        let entries = std::fs::read_dir(folder).into_iter().flatten();
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap())
-    };
-    let folders = names(work.clone()).filter(|name| name != ".names");
-    let reserved = names(work.join(".names/acme")).filter(|name| !name.contains('#'));
-    folders.chain(reserved).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -128,7 +114,7 @@ async fn nothing_acknowledged_is_lost_however_often_the_server_is_killed() {
     // Requests whose acknowledgment a kill took go on too, and then nothing of any is left.
     let mut idle = server.connect(&home.token("user0", "acme")).await;
     let cleaned = async {
-        while !left_of_work(&home).is_empty() {
+        while !home.left_of_work().is_empty() {
             idle.call("health", json!(null)).await;
         }
     };

@@ -52,7 +52,7 @@ async fn a_request_is_acknowledged_says_how_far_it_is_and_completes_with_its_fil
     );
     // Cleaned up while the end is told.
     let cleaned = async {
-        while std::fs::read_dir(home.data().join("work")).unwrap().count() > 0 {
+        while !home.left_of_work().is_empty() {
             ada.call("health", Value::Null).await;
         }
     };

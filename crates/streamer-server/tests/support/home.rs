@@ -38,6 +38,19 @@ impl Home {
         folder
     }
 
+    /// Folders of requests, and reservations of names, that are still there. A name with `#` is a
+    /// write of the object store's own that a kill cut short; the store shows it to nobody.
+    pub(crate) fn left_of_work(&self) -> Vec<String> {
+        let work = self.data().join("work");
+        let names = |folder: PathBuf| {
+            let entries = std::fs::read_dir(folder).into_iter().flatten();
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        };
+        let folders = names(work.clone()).filter(|name| name != ".names");
+        let reserved = names(work.join(".names/acme")).filter(|name| !name.contains('#'));
+        folders.chain(reserved).collect()
+    }
+
     fn log(&self) -> PathBuf {
         self.0.path().join("log")
     }

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# The README's two terminals, as one script: a server, then `lift` against it, `kill -9` in between.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+cargo build --quiet -p streamer-server -p lift-cli --bins
+bin="${CARGO_TARGET_DIR:-target}/debug"
+dir=$(mktemp -d)
+server=
+trap '[ -z "$server" ] || kill -9 "$server" 2>/dev/null; rm -rf "$dir"' EXIT
+
+serve() { # the address to listen on
+  "$bin/streamer" --data-dir "$dir/data" --listen "$1" --process-checkpoint-every 50ms > "$dir/out" 2> "$dir/log" &
+  server=$!
+  for _ in $(seq 600); do
+    url=$(grep -o 'ws://[0-9.:]*' "$dir/out" | head -n 1 || true)
+    [ -n "$url" ] && return
+    kill -0 "$server" || { cat "$dir/log"; exit 1; }
+    read -r -t 0.1 < <(:) || true
+  done
+  echo "the server did not start"; exit 1
+}
+
+# The first of the two to run makes the keys: here the tool, before any server.
+"$bin/lift" token mint --data-dir "$dir/data" --sub ada --tenant acme --expires-in 10m > "$dir/ada.jwt"
+serve 127.0.0.1:0
+"$bin/lift" ws "$url" --token-file "$dir/ada.jwt" --send '{"id":"1","action":"echo","payload":"hello"}' --expect response
+mkdir -p "$dir/data/objects/acme"
+"$bin/streamer" generate-csv --rows 300000 --seed 1 "$dir/data/objects/acme/orders.csv"
+"$bin/lift" ws "$url" --token-file "$dir/ada.jwt" --timeout 120s --expect complete --send '{"id":"2","action":"process_data","payload":{"input":"orders.csv","operations":[{"op":"deduplicate","by":["order_id"]}],"output":{"name":"clean.csv"}}}' > "$dir/replies" &
+client=$!
+for _ in $(seq 600); do
+  grep -q '"type":"progress"' "$dir/replies" && break
+  read -r -t 0.1 < <(:) || true
+done
+kill -9 "$server"
+serve "${url#ws://}"
+wait "$client"
+[ "$(grep -c '"type":"complete"' "$dir/replies")" = 1 ]
+rows=$(wc -l < "$dir/data/objects/acme/clean.csv")
+echo "readme: one complete, $rows lines in clean.csv"
