@@ -486,6 +486,25 @@ async fn an_end_that_is_not_written_is_written_again_while_the_lease_lasts() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_end_whose_answer_was_lost_is_told_though_the_lease_ran_out() {
+    let act = |task: Task| async move {
+        sleep(ms(100)).await;
+        task.progress(50.0, "half").await?;
+        Ok::<_, Error>(7)
+    };
+    let faulty = Faulty::default();
+    let mut world = World::with(App::new().task("act", act), |tasks| faulty.over(tasks));
+    let client = world.connect("c1=", "ann");
+    started(&mut world, &client, "act", ms(50)).await;
+    faulty.delay(ms(16_000));
+    faulty.lose_answers(Method::Finish, 1);
+    sleep(ms(100)).await;
+    faulty.delay(Duration::ZERO);
+    world.settle().await;
+    assert_eq!(types(&client.inbox()), ["progress", "complete"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_payload_that_cannot_be_read_for_a_moment_is_no_failed_attempt() {
     let act = |task: Task| async move { Ok::<_, Error>(task.attempt()) };
     let faulty = Faulty::default();
