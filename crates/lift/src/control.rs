@@ -153,8 +153,9 @@ async fn patiently<T, F: Future<Output = Result<T, StoreError>>>(
 ) -> Result<T, StoreError> {
     let deadline = Instant::now() + ROOM_TIMEOUT;
     loop {
+        let tried_at = Instant::now();
         match read().await {
-            Err(StoreError::Unavailable(_)) if Instant::now() < deadline => {
+            Err(StoreError::Unavailable(_)) if tried_at < deadline => {
                 sleep(STORE_RETRY).await;
             }
             read => return read,

@@ -68,7 +68,7 @@ async fn figures(time: Duration) -> Result<()> {
     println!("| server | messages/s | CPU µs/message | against TCP echo |");
     println!("|---|--:|--:|--:|");
     let bare = TcpEcho::start()?;
-    let floor = bare.talk("bare tokio TCP echo", None, time).await?;
+    let floor = bare.talk("bare tokio TCP echo", time).await?;
     Server::example(&["gateway-echo"])?
         .talk_frames("gateway, in-process echo", None, time, floor)
         .await?;
@@ -230,7 +230,7 @@ impl TcpEcho {
         Server::example(&["tcp-echo"]).map(Self)
     }
 
-    async fn talk(&self, name: &str, _: Option<&str>, time: Duration) -> Result<f64> {
+    async fn talk(&self, name: &str, time: Duration) -> Result<f64> {
         let mut talking = JoinSet::new();
         let (started, cpu) = (Instant::now(), self.0.cpu()?);
         for _ in 0..TALKING {

@@ -95,12 +95,15 @@ impl Outbound {
     /// # Errors
     /// See [`PostError`].
     pub async fn post(&self, connection: &ConnectionId, message: Bytes) -> Result<(), PostError> {
-        self.post_by(Instant::now() + POST_TIMEOUT, connection, message)
-            .await
+        let deadline = Instant::now() + POST_TIMEOUT;
+        match timeout_at(deadline, self.0.post(connection, message)).await {
+            Ok(done) => done,
+            Err(elapsed) => Err(PostError::Unavailable(elapsed.into())),
+        }
     }
 
-    /// Sends one message, and tries again for up to [`ROOM_TIMEOUT`] where the connection has no
-    /// room or the gateway does not answer.
+    /// Sends one message, and tries again for up to [`ROOM_TIMEOUT`], and once after it, where the
+    /// connection has no room or the gateway does not answer.
     ///
     /// # Errors
     /// See [`PostError`]: the last, when all that time was not enough.
@@ -111,28 +114,15 @@ impl Outbound {
     ) -> Result<(), PostError> {
         let deadline = Instant::now() + ROOM_TIMEOUT;
         loop {
-            let tried_until = deadline.min(Instant::now() + POST_TIMEOUT);
-            let tried = self.post_by(tried_until, connection, message.clone());
+            // A machine that slept through the deadline has not tried.
+            let tried_at = Instant::now();
+            let tried = self.post(connection, message.clone());
             match tried.await {
-                Err(PostError::Throttled | PostError::Unavailable(_))
-                    if Instant::now() + ROOM_POLL < deadline =>
-                {
+                Err(PostError::Throttled | PostError::Unavailable(_)) if tried_at < deadline => {
                     sleep_until(Instant::now() + ROOM_POLL).await;
                 }
                 done => return done,
             }
-        }
-    }
-
-    async fn post_by(
-        &self,
-        deadline: Instant,
-        connection: &ConnectionId,
-        message: Bytes,
-    ) -> Result<(), PostError> {
-        match timeout_at(deadline, self.0.post(connection, message)).await {
-            Ok(done) => done,
-            Err(elapsed) => Err(PostError::Unavailable(elapsed.into())),
         }
     }
 

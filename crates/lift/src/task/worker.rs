@@ -485,10 +485,13 @@ impl<'a> Run<'a> {
         .await
     }
 
-    /// Writes how the claim ends, trying for as long as the lease lasts, and tells the connections
-    /// that the written record names.
+    /// Writes how the claim ends and tells the connections that the written record names. Tried for
+    /// as long as the lease lasts, and once more at least: only the store knows what became of a
+    /// try whose answer was lost, and it refuses what comes too late.
     async fn write(&mut self, transition: Transition) -> Delivery {
+        let until = self.lease_until.max(Instant::now() + STORE_RETRY);
         loop {
+            let tried_at = Instant::now();
             let key = &self.record.key;
             match self
                 .inner
@@ -508,7 +511,7 @@ impl<'a> Run<'a> {
                         error = crate::error::chain(&error),
                         "end of claim not written"
                     );
-                    if Instant::now() >= self.lease_until {
+                    if tried_at >= until {
                         return Delivery::LeaseLost;
                     }
                     sleep(STORE_RETRY).await;

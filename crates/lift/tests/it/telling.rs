@@ -155,7 +155,7 @@ async fn a_connection_that_never_has_room_holds_nothing_up_for_long() {
         world.posts.fail("c1=", &[fault; 1_000]);
         let began = Instant::now();
         world.settle().await;
-        assert!(began.elapsed() <= ms(12_001), "{:?}", began.elapsed());
+        assert!(began.elapsed() <= ms(21_000), "{:?}", began.elapsed());
         assert_eq!(types(&two.inbox()), ["complete"]);
         assert_eq!(types(&one.inbox()), [""; 0]);
         assert_eq!(world.record("ann", &id).await.state, State::Completed);

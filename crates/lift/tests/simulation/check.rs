@@ -23,6 +23,12 @@ pub(crate) async fn all(world: &World) {
         progress_is_below_the_end_and_never_goes_down(&records, &facts.posted, &mut broken);
         outcomes_have_a_reason(&records, &facts.cancels, &mut broken);
         attempts_are_bounded(&records, &facts.failures, &mut broken);
+        let unposted: &[_] = if world.plan.jumps {
+            &facts.unposted
+        } else {
+            &[]
+        };
+        nobody_doubts_for_nothing(&facts.doubted, unposted, &mut broken);
         let resumed = &facts.resumed;
         the_attached_heard_the_end(world, &records, &facts.posted, resumed, &mut broken);
     }
@@ -204,6 +210,20 @@ fn attempts_are_bounded(records: &[Record], failures: &[String], broken: &mut Ve
                 "{id}: {failed} failures in {} claims",
                 record.claim
             ));
+        }
+    }
+}
+
+/// An end that a gateway did not take for longer than it is offered waits in its record; here only
+/// a jump in time makes that.
+fn nobody_doubts_for_nothing(
+    doubted: &[(String, String)],
+    unposted: &[(String, String)],
+    broken: &mut Vec<String>,
+) {
+    for (connection, request_id) in doubted {
+        if !unposted.contains(&(connection.clone(), request_id.clone())) {
+            broken.push(format!("{connection} had to ask again about {request_id}"));
         }
     }
 }

@@ -8,15 +8,19 @@ use lift::event::Connection;
 use lift::id::ConnectionId;
 use lift::identity::Identity;
 use serde_json::{Value, json};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::app::Work;
 use crate::dice::Dice;
 use crate::ledger::Acknowledged;
+use crate::store::all_ended;
 use crate::world::{World, owner};
 
 /// API Gateway's limit of an integration, and a little.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long a client waits to hear of an end that is recorded before it asks again.
+const PATIENCE: Duration = Duration::from_secs(100);
 
 /// A request that this client wants done once, however often it must ask.
 struct Submission {
@@ -68,7 +72,14 @@ pub(crate) async fn run(mut client: Client) -> Client {
 
 /// Stays connected until everything that it wanted has ended and it has heard so.
 pub(crate) async fn settle(mut client: Client) {
+    let mut ended_at = None;
     loop {
+        if all_ended(client.world.truth(), &owner(client.index)).await {
+            let ended_at = *ended_at.get_or_insert_with(Instant::now);
+            if ended_at.elapsed() >= PATIENCE {
+                client.doubt();
+            }
+        }
         client.connect().await;
         client.read();
         for at in 0..client.submissions.len() {
@@ -327,6 +338,16 @@ impl Client {
                 self.check_excuse(entry);
             } else if let Some(heard) = self.heard.get_mut(request_id) {
                 heard.attached = Some(id.clone());
+            }
+        }
+    }
+
+    /// Asks again about what it is attached to.
+    fn doubt(&mut self) {
+        for (request_id, heard) in &mut self.heard {
+            if let Some(connection) = heard.attached.take_if(|_| !heard.ended) {
+                let doubted = (connection, request_id.clone());
+                self.world.ledger.facts().doubted.push(doubted);
             }
         }
     }

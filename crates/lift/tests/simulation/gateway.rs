@@ -83,10 +83,14 @@ impl Gateway {
 impl Post for Gateway {
     async fn post(&self, connection: &ConnectionId, message: Bytes) -> Result<(), PostError> {
         let calm = self.calm.load(Ordering::Relaxed);
+        let message: Value = serde_json::from_slice(&message).unwrap();
         if !calm && self.dice.chance(200) {
             sleep(self.dice.millis(1, 150)).await;
         }
         if !calm && self.dice.chance(self.errors) {
+            let request_id = message["request_id"].as_str().unwrap_or_default();
+            let unposted = (connection.as_str().to_owned(), request_id.to_owned());
+            self.ledger.facts().unposted.push(unposted);
             return match self.dice.roll(3) {
                 0 => Err(PostError::Throttled),
                 1 => Err(PostError::Unavailable("no answer".into())),
@@ -96,7 +100,6 @@ impl Post for Gateway {
                 }
             };
         }
-        let message: Value = serde_json::from_slice(&message).unwrap();
         if !self.deliver(connection, &message) {
             return Err(PostError::Gone);
         }

@@ -36,6 +36,10 @@ pub(crate) struct Facts {
     pub(crate) cancels: Vec<String>,
     /// Connection, request and `after_seq` of every resume that was answered.
     pub(crate) resumed: Vec<(String, String, u64)>,
+    /// Connection and request of every post that failed.
+    pub(crate) unposted: Vec<(String, String)>,
+    /// Connection and request of which a client, though attached, asked again in the end.
+    pub(crate) doubted: Vec<(String, String)>,
     pub(crate) violations: Vec<String>,
     log: Vec<String>,
 }
