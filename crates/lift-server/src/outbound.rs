@@ -134,3 +134,40 @@ impl Drop for Held {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use futures_util::FutureExt;
+    use lift::id::ConnectionId;
+    use lift::outbound::Post;
+
+    use super::GatewayPosts;
+
+    /// Without a gateway a post fails as soon as it is let through.
+    fn let_through(post: &mut (impl Future + Unpin)) -> bool {
+        post.now_or_never().is_some()
+    }
+
+    #[test]
+    fn a_post_waits_for_the_holds_taken_before_it_and_for_no_later_one() {
+        let posts = GatewayPosts::default();
+        let (busy, other) = (ConnectionId::new("busy"), ConnectionId::new("other"));
+        let earlier = [posts.hold(&busy), posts.hold(&busy)];
+        let mut post = posts.post(&busy, Bytes::new());
+        assert!(!let_through(&mut post));
+        assert!(
+            let_through(&mut posts.post(&other, Bytes::new())),
+            "another connection"
+        );
+        let later = posts.hold(&busy);
+        let [first, second] = earlier;
+        drop(second);
+        assert!(!let_through(&mut post), "the first is still held");
+        drop(first);
+        assert!(let_through(&mut post), "a later hold is none of its affair");
+        drop(later);
+        assert!(let_through(&mut posts.post(&busy, Bytes::new())));
+        assert!(posts.held().is_empty());
+    }
+}

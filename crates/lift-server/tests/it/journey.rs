@@ -79,28 +79,6 @@ async fn an_idle_connection_is_closed_after_ten_minutes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_keeps_asking_hears_its_news_meanwhile() {
-    let mut limits = lift::limits::Limits::default();
-    limits.queued_per_owner_max = 10_000;
-    let test = TestApp::start(app().limits(limits));
-    let mut ada = test.connect().await;
-    let (mut sent, mut acknowledged, mut completed) = (0, 0, 0);
-    // Sixty-four unanswered submissions at all times: some hold is always taken.
-    while completed < 100 {
-        assert!(sent < 9_000, "{completed} of {acknowledged} were told of");
-        while sent < acknowledged + 64 {
-            sent += 1;
-            ada.send(json!({"action": "count", "payload": 0})).await;
-        }
-        match ada.next().await["type"].as_str() {
-            Some("acknowledgment") => acknowledged += 1,
-            Some("complete") => completed += 1,
-            other => panic!("unexpected {other:?}"),
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_delayed_start_is_kept() {
     let soon = async || Ok::<_, Error>("done");
     let action = lift::action::Action::task(soon).start_after(Duration::from_secs(90));
