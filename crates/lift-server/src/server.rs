@@ -33,7 +33,7 @@ pub struct Options {
     pub public_url: Option<String>,
     /// How long a drain may take before connections are closed (10 s).
     pub drain: Duration,
-    /// The gateway's rules; see [`rules`](crate::rules).
+    /// The gateway's rules; see [`rules`].
     pub rules: Rules,
     /// Served at `/metrics`.
     pub metrics: Option<PrometheusHandle>,
