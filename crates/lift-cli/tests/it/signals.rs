@@ -79,10 +79,12 @@ struct Terminal {
 
 impl Terminal {
     fn open(url: &str) -> Self {
-        let line = format!("{} ws {url}", env!("CARGO_BIN_EXE_lift"));
+        // Without `exec` some shells stay, take Ctrl-C too and end with 130.
+        let line = format!("exec {} ws {url}", env!("CARGO_BIN_EXE_lift"));
         let child = Command::new("script")
             .args(["-qefc", &line, "/dev/null"])
             .env("TERM", "xterm")
+            .env("SHELL", "/bin/sh")
             .env_remove("LIFT_TOKEN")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
