@@ -11,7 +11,8 @@ use lift::task::store::Due;
 /// What the index keeps of one record.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Entry {
-    due_at: Option<Timestamp>,
+    /// When to look at it, and its deadline.
+    due: Option<(Timestamp, Timestamp)>,
     waits: bool,
 }
 
@@ -19,7 +20,7 @@ impl Entry {
     pub(crate) fn of(record: &Record) -> Self {
         let waits = matches!(record.state, State::Queued | State::Retrying);
         Self {
-            due_at: record.due_at,
+            due: record.due_at.map(|at| (at, record.deadline_at)),
             waits,
         }
     }
@@ -45,18 +46,15 @@ pub(crate) struct Index {
 
 impl Index {
     pub(crate) fn apply(&mut self, Change { key, before, after }: Change) {
-        if let Some(at) = before.due_at {
-            self.due.remove(&Due {
-                at,
-                key: key.clone(),
-            });
+        let due = |(at, deadline_at)| Due {
+            at,
+            key: key.clone(),
+            deadline_at,
+        };
+        if let Some(before) = before.due.map(due) {
+            self.due.remove(&before);
         }
-        if let Some(at) = after.due_at {
-            self.due.insert(Due {
-                at,
-                key: key.clone(),
-            });
-        }
+        self.due.extend(after.due.map(due));
         match (before.waits, after.waits) {
             (false, true) => *self.waiting.entry(key.owner).or_default() += 1,
             (true, false) => self.waits_less(&key.owner),

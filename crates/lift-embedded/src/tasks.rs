@@ -84,12 +84,15 @@ impl EmbeddedTasks {
     /// Whether writes are taken.
     ///
     /// # Errors
-    /// When one failed, with the reason; or when the store was closed.
+    /// When one failed, with the reason; when the writing thread is gone; or when the store was closed.
     pub fn writable(&self) -> Result<(), StoreError> {
         if let Some(failed) = self.shared.failure.get() {
             return Err(StoreError::unavailable(failed.clone()));
         }
-        self.queue().map(drop)
+        if self.queue()?.is_closed() {
+            return Err(gone());
+        }
+        Ok(())
     }
 
     /// Finishes the writes that are queued and refuses later ones; reads go on until the drop.

@@ -59,6 +59,8 @@ impl Host {
         let runtime = app.bind(Backends {
             tasks,
             connections: Connections::new(MemoryRegistry::default()),
+            // The gateway says of every connection when it ends, in this very process.
+            connection_age_max: Duration::MAX,
             outbound: Outbound::new(posts.clone()),
             results,
             clock,

@@ -20,6 +20,8 @@ const POLL_BLOCKED: Duration = Duration::from_millis(100);
 const PAGE: usize = 256;
 /// Due requests looked at in one pass, most of which may belong to owners at their limit.
 const SCAN_MAX: usize = 16 * PAGE;
+/// Requests past their deadline that are ended at a time, beside those that run.
+const OVERDUE_MAX: usize = 64;
 /// Pause after the store failed.
 const STORE_RETRY: Duration = Duration::from_millis(200);
 /// How often ended requests past their time to live are looked for, and how many at a time.
@@ -79,15 +81,21 @@ impl Running {
         let limits = self.runtime.limits().clone();
         let now = backends.clock.now();
         let (mut after, mut seen): (Option<Due>, usize) = (None, 0);
-        while self.tasks.len() < limits.running_max && seen < SCAN_MAX {
+        // What is past its deadline ends without running, so that it waits for nobody's limit.
+        let tasks_max = limits.running_max + OVERDUE_MAX;
+        while self.tasks.len() < tasks_max && seen < SCAN_MAX {
             let page = backends.tasks.due(now, after.as_ref(), PAGE).await?;
             seen += page.len();
             for due in &page {
                 let of_owner = self.owners.get(&due.key.owner);
-                let taken = of_owner.is_some_and(|keys| {
-                    keys.len() >= limits.running_per_owner_max || keys.contains(&due.key)
-                });
-                if !taken && self.tasks.len() < limits.running_max {
+                if of_owner.is_some_and(|keys| keys.contains(&due.key)) {
+                    continue;
+                }
+                let of_owner = of_owner.map_or(0, HashSet::len);
+                let room = self.tasks.len() < limits.running_max
+                    && of_owner < limits.running_per_owner_max;
+                let overdue = due.deadline_at <= now && self.tasks.len() < tasks_max;
+                if room || overdue {
                     self.enter(due.key.clone());
                 }
             }

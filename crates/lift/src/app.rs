@@ -28,10 +28,6 @@ use crate::task::record::Key;
 use crate::task::store::TaskStore;
 use crate::task::worker::Delivery;
 
-/// How long a connection is remembered if nobody says that it closed: API Gateway's two hours,
-/// and as much again for hosts that do not cut.
-const REGISTERED_FOR: std::time::Duration = std::time::Duration::from_secs(4 * 3600);
-
 /// The definition of an application: the same in a test, on one machine, and on AWS.
 ///
 /// ```
@@ -215,6 +211,9 @@ pub struct Backends {
     pub tasks: Arc<dyn TaskStore>,
     /// Where connections are kept.
     pub connections: Connections,
+    /// The age at which a connection counts as gone even if nobody said so: above the gateway's
+    /// own limit of it, or [`Duration::MAX`](std::time::Duration::MAX) where the host always says.
+    pub connection_age_max: std::time::Duration,
     /// The way to clients.
     pub outbound: Outbound,
     /// Where large results are kept.
@@ -327,7 +326,7 @@ impl Runtime {
             id: connection.id.clone(),
             owner: connection.identity.owner.clone(),
             connected_at: connection.connected_at,
-            expires_at: connection.connected_at + REGISTERED_FOR,
+            expires_at: connection.connected_at + self.inner.backends.connection_age_max,
         };
         connections.put(registered).await?;
         let echoed = self.inner.app.subprotocol.as_ref();

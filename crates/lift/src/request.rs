@@ -83,6 +83,18 @@ impl Reply {
         })
     }
 
+    /// The error of a request that was run: its answer names it.
+    pub fn failed(request_id: RequestId, id: Option<String>, error: Error) -> Self {
+        let mut reply = Self::refused(Some(request_id), id, error);
+        if let Message::Error {
+            request_id: named, ..
+        } = &mut reply.message
+        {
+            *named = Some(request_id);
+        }
+        reply
+    }
+
     /// The code, where the answer is an error.
     pub fn code(&self) -> Option<Code> {
         match &self.message {

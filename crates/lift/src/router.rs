@@ -98,23 +98,26 @@ impl Inner {
             return self.defer(request, timeout, action.start_after).await;
         }
         let running = (action.handler.call)(context);
-        let data = match envelope.timeout {
+        let ended = match envelope.timeout {
             Some(timeout) => {
                 tokio::time::timeout(timeout, running)
                     .await
-                    .map_err(|elapsed| {
-                        Error::new(Code::Timeout, "the request's deadline passed")
-                            .with_cause(elapsed)
-                    })??
+                    .unwrap_or_else(|elapsed| {
+                        let late = Error::new(Code::Timeout, "the request's deadline passed");
+                        Err(late.with_cause(elapsed))
+                    })
             }
-            None => running.await?,
+            None => running.await,
         };
         let id = envelope.id.clone();
-        Ok(Reply::new(Message::Response {
-            request_id: Some(request.id),
-            id,
-            data,
-        }))
+        Ok(match ended {
+            Ok(data) => Reply::new(Message::Response {
+                request_id: Some(request.id),
+                id,
+                data,
+            }),
+            Err(error) => Reply::failed(request.id, id, error),
+        })
     }
 
     fn context(&self, request: &Request) -> Context {

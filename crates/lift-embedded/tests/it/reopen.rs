@@ -78,13 +78,7 @@ async fn opening_voids_every_lease_and_says_who_ran_alone() {
     let record = store.get(&task(0).key).await.unwrap().unwrap();
     assert!(record.died_alone);
     let first = store.due(at(0), None, 1).await.unwrap();
-    assert_eq!(
-        first,
-        [Due {
-            at: record.due_at.unwrap(),
-            key: record.key
-        }]
-    );
+    assert_eq!(first, [Due::of(&record).unwrap()]);
     let write = store.apply(&task(0).key, renew(1), at(2)).await.unwrap();
     assert!(
         matches!(write, Applied::Done(_)),

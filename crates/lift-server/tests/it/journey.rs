@@ -5,6 +5,7 @@ use std::time::Duration;
 use lift::app::App;
 use lift::error::Error;
 use lift::extract::Payload;
+use lift::limits::Limits;
 use lift::task::handle::{Stopped, Task};
 use lift_server::test_app::TestApp;
 use serde_json::json;
@@ -69,6 +70,29 @@ async fn a_client_that_comes_back_has_missed_nothing() {
     assert_eq!(resumed["requests"][0]["state"], "completed");
     let (result, _) = ada.completed(&request).await;
     assert_eq!(result, 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_ends_at_its_deadline_while_its_owner_runs_all_that_it_may() {
+    async fn forever() -> Result<(), Error> {
+        std::future::pending().await
+    }
+    let mut limits = Limits::default();
+    limits.running_per_owner_max = 1;
+    let test = TestApp::start(App::new().limits(limits).task("forever", forever));
+    let mut ada = test.connect().await;
+    ada.submit("forever", json!(null)).await;
+    ada.send(json!({"action": "forever", "timeout_ms": 2_000}))
+        .await;
+    let waiting = ada.next().await["request_id"].clone();
+    let accepted = tokio::time::Instant::now();
+    let (end, _) = ada.ended(waiting.as_str().unwrap()).await;
+    assert_eq!(end["error"]["code"], "TIMEOUT", "{end}");
+    assert!(
+        accepted.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        accepted.elapsed()
+    );
 }
 
 #[tokio::test(start_paused = true)]

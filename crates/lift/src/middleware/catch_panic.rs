@@ -16,7 +16,7 @@ pub async fn catch_panic(request: Request, next: Next) -> Reply {
         Ok(reply) => reply,
         Err(panic) => {
             let error = Error::internal(format!("a handler panicked: {}", text(&*panic)));
-            Reply::refused(Some(id), client_id, error)
+            Reply::failed(id, client_id, error)
         }
     }
 }

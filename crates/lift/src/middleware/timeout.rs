@@ -14,6 +14,6 @@ pub async fn timeout(request: Request, next: Next, longest: Duration) -> Reply {
         .await
         .unwrap_or_else(|_elapsed| {
             let error = Error::new(Code::Timeout, "the request's deadline passed");
-            Reply::refused(Some(id), client_id, error)
+            Reply::failed(id, client_id, error)
         })
 }

@@ -1,4 +1,4 @@
-//! A span around every message: ids go in, never a payload, a token or metadata.
+//! A span around every message: ids and what the client calls its trace context, never a payload or a token.
 
 use tracing::Instrument;
 
@@ -13,6 +13,11 @@ pub async fn trace(request: Request, next: Next) -> Reply {
         action = request.envelope.action,
         owner = %request.connection.identity.owner,
         connection = %request.connection.id,
+        metadata = tracing::field::Empty,
     );
+    let metadata = &request.envelope.metadata;
+    if !metadata.is_empty() {
+        span.record("metadata", tracing::field::debug(metadata));
+    }
     next.run(request).instrument(span).await
 }

@@ -62,7 +62,8 @@ struct Shared {
 /// A checkpoint on its way to the store.
 #[derive(Debug)]
 pub(crate) struct Checkpoint {
-    pub(crate) value: Json,
+    /// Absent where the task commits.
+    pub(crate) value: Option<Json>,
     pub(crate) kept: oneshot::Sender<Result<(), Stopped>>,
 }
 
@@ -147,13 +148,28 @@ impl Task {
     /// # Errors
     /// When the task was asked to stop. The checkpoint was kept, unless the lease is lost.
     pub async fn checkpoint(&self, value: &(impl Serialize + Sync)) -> Result<(), Stopped> {
-        let value = match Json::of(value) {
-            Ok(value) => value,
+        match Json::of(value) {
+            Ok(value) => self.keep(Some(value)).await,
             Err(error) => {
                 tracing::error!(%error, "a checkpoint has no JSON form");
-                return Err(Stopped::LeaseLost);
+                Err(Stopped::LeaseLost)
             }
-        };
+        }
+    }
+
+    /// Asked before an effect that cannot be undone, such as a payment or a file's last rename: once
+    /// it is granted, neither a cancel nor the deadline ends the request.
+    ///
+    /// The effect must be one that is safe to repeat: a later claim, which finds the last
+    /// checkpoint, asks again and makes sure of it.
+    ///
+    /// # Errors
+    /// When the task is to stop; then the effect must not happen.
+    pub async fn commit(&self) -> Result<(), Stopped> {
+        self.keep(None).await
+    }
+
+    async fn keep(&self, value: Option<Json>) -> Result<(), Stopped> {
         let (kept, answer) = oneshot::channel();
         if self
             .0
@@ -162,6 +178,7 @@ impl Task {
             .await
             .is_err()
         {
+            // Nobody attends to a sync handler, which nothing stops either.
             return self.stop_requested().map_or(Ok(()), Err);
         }
         answer.await.unwrap_or(Err(Stopped::LeaseLost))

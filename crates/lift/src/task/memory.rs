@@ -77,18 +77,10 @@ impl Tables {
     fn replace(&mut self, next: &Record) {
         let key = next.key.clone();
         let before = self.records.insert(key.clone(), next.clone());
-        if let Some(at) = before.as_ref().and_then(|record| record.due_at) {
-            self.due.remove(&Due {
-                at,
-                key: key.clone(),
-            });
+        if let Some(due) = before.as_ref().and_then(Due::of) {
+            self.due.remove(&due);
         }
-        if let Some(at) = next.due_at {
-            self.due.insert(Due {
-                at,
-                key: key.clone(),
-            });
-        }
+        self.due.extend(Due::of(next));
         let was = before.is_some_and(|record| waits(record.state));
         match (was, waits(next.state)) {
             (false, true) => *self.waiting.entry(key.owner).or_default() += 1,

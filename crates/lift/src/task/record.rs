@@ -168,6 +168,9 @@ pub struct Record {
     /// Its owner asked for it to be cancelled.
     #[serde(default)]
     pub cancel_requested: bool,
+    /// Its effect may have happened: neither its owner nor its deadline ends it any more.
+    #[serde(default)]
+    pub committed: bool,
     /// Connections that want to hear of it, oldest first.
     pub attached: Vec<ConnectionId>,
     /// When it was accepted.
@@ -269,11 +272,12 @@ impl NewTask {
             checkpoint: None,
             checkpoint_at: Timestamp::default(),
             cancel_requested: false,
+            committed: false,
             attached: vec![self.connection.clone()],
             created_at: self.created_at,
             started_at: None,
             deadline_at: self.created_at + self.timeout,
-            due_at: Some(self.created_at + self.start_after),
+            due_at: Some(self.created_at + self.start_after.min(self.timeout)),
             expires_at: self.created_at + self.keep,
             terminal: None,
         }

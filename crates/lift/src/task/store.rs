@@ -55,6 +55,19 @@ pub struct Due {
     pub at: Timestamp,
     /// Which.
     pub key: Key,
+    /// When it must have ended: past it, to look at it is to end it.
+    pub deadline_at: Timestamp,
+}
+
+impl Due {
+    /// What an index of due requests keeps of a record, if it is to be looked at.
+    pub fn of(record: &Record) -> Option<Self> {
+        Some(Self {
+            at: record.due_at?,
+            key: record.key.clone(),
+            deadline_at: record.deadline_at,
+        })
+    }
 }
 
 /// Keeps requests. Implement it to add a backend.

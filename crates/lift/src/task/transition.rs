@@ -36,6 +36,13 @@ pub enum Transition {
         /// Where the next claim goes on; an older one stays if absent.
         checkpoint: Option<Json>,
     },
+    /// The worker is about to do what cannot be undone: refused once the request is to stop.
+    Commit {
+        /// The worker's claim.
+        claim: u64,
+        /// How long the lease lasts from now.
+        lease: Duration,
+    },
     /// The worker hands the request back unharmed (drain, continuation).
     GiveBack {
         /// The worker's claim.
@@ -77,6 +84,7 @@ impl Transition {
             Self::Renew { checkpoint, .. } => checkpoint.is_some(),
             Self::Attach { .. } => false,
             Self::Claim { .. }
+            | Self::Commit { .. }
             | Self::GiveBack { .. }
             | Self::Retry { .. }
             | Self::Finish { .. }
@@ -94,6 +102,10 @@ pub enum Refusal {
     NotDue,
     /// The claim is not the current one.
     Fenced,
+    /// Its owner asked for it to be cancelled, or its deadline passed.
+    Stopping,
+    /// It is committed: it ends as its worker says.
+    Committed,
 }
 
 /// What became of a transition, with the record as it is now.
@@ -133,6 +145,15 @@ pub fn apply(record: &Record, transition: &Transition, now: Timestamp) -> Result
                 next.lost_in_a_row = 0;
             }
         }
+        Transition::Commit { claim, lease } => {
+            fence(record, *claim)?;
+            if !record.committed && (record.cancel_requested || record.deadline_at <= now) {
+                return Err(Refusal::Stopping);
+            }
+            next.renewed_at = now;
+            next.due_at = Some(now + *lease);
+            next.committed = true;
+        }
         Transition::GiveBack { claim } => {
             fence(record, *claim)?;
             next.state = State::Queued;
@@ -142,7 +163,7 @@ pub fn apply(record: &Record, transition: &Transition, now: Timestamp) -> Result
             fence(record, *claim)?;
             next.state = State::Retrying;
             next.failures += 1;
-            next.due_at = Some(now + *wait);
+            next.due_at = Some((now + *wait).min(record.deadline_at.max(now)));
         }
         Transition::Finish {
             claim, outcome, n, ..
@@ -207,6 +228,9 @@ fn end(next: &mut Record, outcome: Outcome, seq: u64, now: Timestamp) {
 /// Without a worker the request ends at once; a running one is asked through its next renewal.
 fn cancel(next: &mut Record, now: Timestamp) -> Result<(), Refusal> {
     match next.state {
+        State::Queued | State::Retrying | State::Running if next.committed => {
+            Err(Refusal::Committed)
+        }
         State::Queued | State::Retrying => {
             next.cancel_requested = true;
             let seq = next.claim * SEQ_PER_CLAIM + 1;
@@ -281,6 +305,13 @@ mod tests {
 
     fn checkpoint(claim: u64) -> Transition {
         renew(claim, Some(Json::parse("7".to_owned()).unwrap()))
+    }
+
+    fn commit(claim: u64) -> Transition {
+        Transition::Commit {
+            claim,
+            lease: LEASE,
+        }
     }
 
     fn finish(claim: u64, outcome: Outcome) -> Transition {
@@ -410,6 +441,45 @@ mod tests {
     }
 
     #[test]
+    fn a_commit_and_a_cancel_or_the_deadline_exclude_each_other() {
+        let refused = |record: &Record, transition, seconds| {
+            apply(record, &transition, at(seconds)).unwrap_err()
+        };
+        let asked = after(&[(1, claim()), (2, Transition::Cancel)]);
+        assert_eq!(refused(&asked, commit(1), 3), Refusal::Stopping);
+        let running = after(&[(3595, claim())]);
+        assert_eq!(refused(&running, commit(1), 3600), Refusal::Stopping);
+
+        let committed = after(&[(3595, claim()), (3599, commit(1))]);
+        assert_eq!(
+            refused(&committed, Transition::Cancel, 3600),
+            Refusal::Committed
+        );
+        let wait = Duration::from_secs(60);
+        let retrying = apply(&committed, &Transition::Retry { claim: 1, wait }, at(3600)).unwrap();
+        assert_eq!(
+            refused(&retrying, Transition::Cancel, 3601),
+            Refusal::Committed
+        );
+        let again = apply(&committed, &claim(), at(3620)).unwrap();
+        assert!(
+            apply(&again, &commit(2), at(3621)).is_ok(),
+            "the next claim"
+        );
+        assert_eq!(refused(&again, commit(1), 3621), Refusal::Fenced);
+    }
+
+    #[test]
+    fn nothing_that_waits_is_due_after_its_deadline() {
+        let wait = Duration::from_secs(60);
+        let retry = after(&[
+            (3590, claim()),
+            (3591, Transition::Retry { claim: 1, wait }),
+        ]);
+        assert_eq!(retry.due_at, Some(retry.deadline_at));
+    }
+
+    #[test]
     fn a_process_that_died_with_one_task_running_counts_against_it_at_once() {
         let mut record = after(&[(1, claim())]);
         (record.died_alone, record.due_at) = (true, Some(Timestamp::default()));
@@ -450,6 +520,7 @@ mod tests {
             .collect();
         assert_eq!(syncs, ["claim", "give back", "retry", "finish", "cancel"]);
         assert!(checkpoint(1).must_sync(), "a checkpoint");
+        assert!(commit(1).must_sync(), "a commit");
     }
 
     fn any_transition() -> impl Strategy<Value = Transition> {
@@ -458,6 +529,7 @@ mod tests {
             3 => Just(claim()),
             1 => number.clone().prop_map(|claim| renew(claim, None)),
             1 => number.clone().prop_map(checkpoint),
+            1 => number.clone().prop_map(commit),
             1 => number.clone().prop_map(|claim| Transition::GiveBack { claim }),
             1 => (number.clone(), 0..60_u64).prop_map(|(claim, wait)| {
                 Transition::Retry { claim, wait: Duration::from_secs(wait) }
@@ -485,6 +557,8 @@ mod tests {
                 prop_assert_eq!(next.due_at.is_none(), next.state.is_terminal());
                 prop_assert!(next.attached.len() < ATTACHED_KEPT_MAX);
                 prop_assert!(record.cancel_requested <= next.cancel_requested);
+                prop_assert!(record.committed <= next.committed);
+                prop_assert!(!(next.committed && next.cancel_requested));
                 if record.state.is_terminal() {
                     prop_assert_eq!(&next.terminal, &record.terminal);
                     prop_assert_eq!(next.state, record.state);

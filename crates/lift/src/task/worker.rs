@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
+use tracing::Instrument;
 
 use super::announce;
 use super::handle::{Checkpoint, Ends, Stopped, Task};
@@ -59,7 +60,10 @@ impl Inner {
                 Ok(Delivery::Ended)
             }
             Applied::Refused(..) => Ok(Delivery::Held),
-            Applied::Done(record) => Ok(Run::new(self, *record).go().await),
+            Applied::Done(record) => {
+                let span = span(&record);
+                Ok(Run::new(self, *record).go().instrument(span).await)
+            }
         }
     }
 
@@ -116,6 +120,22 @@ impl Inner {
             }
         }
     }
+}
+
+/// Names the request in every line of its claim, as the span of a message does.
+fn span(record: &Record) -> tracing::Span {
+    let span = tracing::info_span!(
+        "task",
+        request_id = %record.key.id,
+        action = record.action,
+        owner = %record.key.owner,
+        claim = record.claim,
+        metadata = tracing::field::Empty,
+    );
+    if !record.metadata.is_empty() {
+        span.record("metadata", tracing::field::debug(&record.metadata));
+    }
+    span
 }
 
 /// One claim of one request.
@@ -181,11 +201,8 @@ impl<'a> Run<'a> {
         );
         let running = self.inner.running.enter(&key);
         let mut job = JoinSet::new();
-        job.spawn((action.handler.call)(self.inner.task_context(
-            &self.record,
-            input,
-            task,
-        )));
+        let context = self.inner.task_context(&self.record, input, task);
+        job.spawn((action.handler.call)(context).in_current_span());
         let left = self.attend(&mut job, &mut ends, &running.poked).await;
         // Drops the handler where it did not return: nothing of it may act after the lease is given up.
         job.shutdown().await;
@@ -215,7 +232,7 @@ impl<'a> Run<'a> {
         let failed = |code, message: &str| Outcome::Failed(Error::new(code, message).into_body());
         if self.record.cancel_requested {
             Some(Outcome::Cancelled)
-        } else if self.now() >= self.record.deadline_at {
+        } else if self.is_late() {
             Some(failed(Code::Timeout, "the request's deadline passed"))
         } else if self.record.lost_in_a_row >= limits.lost_in_a_row_max {
             Some(failed(
@@ -271,7 +288,7 @@ impl<'a> Run<'a> {
             } else if Instant::now() >= self.renew_at {
                 self.renew(None, None, ends).await;
             }
-            if self.now() >= self.record.deadline_at && self.stop_since.is_none() {
+            if self.is_late() && self.stop_since.is_none() {
                 self.timed_out = true;
                 self.ask(ends, Stopped::Cancelled);
             }
@@ -281,11 +298,16 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Whether the deadline ends the request.
+    fn is_late(&self) -> bool {
+        self.now() >= self.record.deadline_at && !self.record.committed
+    }
+
     fn wake_at(&self, coalescer: &Coalescer) -> Instant {
         let now = self.now();
         let at = |moment: Timestamp| Instant::now() + moment.since(now);
         let mut wake = self.renew_at;
-        if self.stop_since.is_none() {
+        if self.stop_since.is_none() && !self.record.committed {
             wake = wake.min(at(self.record.deadline_at));
         }
         if let Some(ready) = coalescer.ready_at() {
@@ -356,15 +378,19 @@ impl<'a> Run<'a> {
         checkpoint: Option<Json>,
         ends: &Ends,
     ) -> bool {
-        let limits = &self.inner.app.limits;
-        let (claim, lease) = (self.record.claim, limits.lease);
-        let asked_at = Instant::now();
         let transition = Transition::Renew {
-            claim,
-            lease,
+            claim: self.record.claim,
+            lease: self.inner.app.limits.lease,
             progress,
             checkpoint,
         };
+        self.go_on(transition, ends).await
+    }
+
+    /// Writes what prolongs the lease; false where nothing was written.
+    async fn go_on(&mut self, transition: Transition, ends: &Ends) -> bool {
+        let limits = &self.inner.app.limits;
+        let asked_at = Instant::now();
         let key = &self.record.key;
         match self
             .inner
@@ -375,12 +401,17 @@ impl<'a> Run<'a> {
         {
             Ok(Applied::Done(record)) => {
                 self.record = *record;
-                self.lease_until = asked_at + lease;
+                self.lease_until = asked_at + limits.lease;
                 self.renew_at = asked_at + limits.renew_every;
                 if self.record.cancel_requested && self.stop_since.is_none() {
                     self.ask(ends, Stopped::Cancelled);
                 }
                 true
+            }
+            Ok(Applied::Refused(Refusal::Stopping, record)) => {
+                self.timed_out = !record.cancel_requested;
+                self.ask(ends, Stopped::Cancelled);
+                false
             }
             Ok(Applied::Refused(..) | Applied::Missing) => {
                 self.ask(ends, Stopped::LeaseLost);
@@ -397,12 +428,30 @@ impl<'a> Run<'a> {
         }
     }
 
+    async fn commit(&mut self, ends: &Ends) -> bool {
+        let transition = Transition::Commit {
+            claim: self.record.claim,
+            lease: self.inner.app.limits.lease,
+        };
+        self.go_on(transition, ends).await
+    }
+
     async fn keep(&mut self, checkpoint: Checkpoint, ends: &Ends) {
-        while !self.renew(None, Some(checkpoint.value.clone()), ends).await {
-            if *ends.stop.borrow() == Some(Stopped::LeaseLost) {
+        let commits = checkpoint.value.is_none();
+        let stops = |asked: Option<Stopped>| {
+            asked.is_some_and(|asked| commits || asked == Stopped::LeaseLost)
+        };
+        while !stops(*ends.stop.borrow()) {
+            let kept = match checkpoint.value.clone() {
+                None => self.commit(ends).await,
+                value => self.renew(None, value, ends).await,
+            };
+            if kept {
                 break;
             }
-            sleep(STORE_RETRY).await;
+            if !stops(*ends.stop.borrow()) {
+                sleep(STORE_RETRY).await;
+            }
         }
         let answer = ends.stop.borrow().map_or(Ok(()), Err);
         // The handler may have been dropped while it waited.

@@ -15,7 +15,7 @@ use crate::world::{Log, World, matches};
 async fn check(error: fn() -> Error, expected: Value) {
     let app = App::new().on("fail", move || async move { Err::<(), _>(error()) });
     let client = World::new(app).connect("c1=", "ann");
-    let expected = json!({"type": "error", "id": "x", "error": expected});
+    let expected = json!({"type": "error", "request_id": "<ulid>", "id": "x", "error": expected});
     client
         .check(r#"{"id":"x","action":"fail"}"#, &expected)
         .await;
@@ -119,6 +119,7 @@ async fn an_internal_error_has_a_ref_that_finds_the_log_line_and_no_internal_tex
             answer = client.inbox().pop().unwrap();
         }
         assert!(matches(&internal, &answer["error"]), "{action}: {answer}");
+        assert_eq!(answer["error"]["ref"], answer["request_id"], "{answer}");
         let reference = answer["error"]["ref"].as_str().unwrap();
         let text = log.text();
         let line = text
@@ -132,7 +133,7 @@ async fn an_internal_error_has_a_ref_that_finds_the_log_line_and_no_internal_tex
 }
 
 #[tokio::test(start_paused = true)]
-async fn payloads_and_metadata_are_never_logged() {
+async fn payloads_and_keys_are_never_logged() {
     let log = Log::start();
     let echo = |payload: Json| async move { Ok::<_, Error>(payload) };
     let fail = |_: Json| async { Err::<(), _>(Error::internal("no")) };
@@ -144,7 +145,7 @@ async fn payloads_and_metadata_are_never_logged() {
     let client = world.connect("c1=", "ann");
     for action in ["echo", "fail", "later", "request.get", "unknown"] {
         let message = json!({"action": action, "payload": {"word": "hunter2"},
-            "metadata": {"k": "hunter2"}, "idempotency_key": "hunter2"});
+            "metadata": {"trace": "t-7"}, "idempotency_key": "hunter2"});
         client.send(&message.to_string()).await;
     }
     client.send(r#"{"action":"hunter2 "}"#).await;
@@ -278,7 +279,7 @@ async fn a_handler_that_outlives_the_deadline_is_answered_timeout() {
         Ok::<_, Error>(())
     };
     let client = World::new(App::new().on("slow", slow)).connect("c1=", "ann");
-    let timeout = json!({"type": "error", "id": "s", "error": {
+    let timeout = json!({"type": "error", "request_id": "<ulid>", "id": "s", "error": {
         "code": "TIMEOUT", "message": "<text>", "retryable": true}});
     for (asked, seconds) in [
         ("", 28.0),

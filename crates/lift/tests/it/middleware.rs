@@ -203,7 +203,7 @@ async fn a_panicking_layer_or_handler_is_answered_and_others_go_on() {
         .layer(from_fn(layer));
     let client = World::new(app).connect("c1=", "ann");
     for action in ["text", "word", "other", "at_once", "layer"] {
-        let expected = json!({"type": "error", "id": "x", "error": {"code": "INTERNAL_ERROR",
+        let expected = json!({"type": "error", "request_id": "<ulid>", "id": "x", "error": {"code": "INTERNAL_ERROR",
             "message": "<text>", "retryable": true, "ref": "<ulid>"}});
         let message = json!({"id": "x", "action": action}).to_string();
         client.check(&message, &expected).await;
@@ -217,21 +217,30 @@ async fn every_line_of_a_handler_is_within_its_requests_span() {
         tracing::info!("here");
         Ok::<_, Error>(id)
     };
-    let log = Log::start();
-    let world = World::new(App::new().on("say", say));
-    let client = world.connect("c1=", "ann");
-    let answer = client.ask("say", json!("secret payload")).await;
-    let text = log.text();
-    let line = text.lines().find(|line| line.contains("here")).unwrap();
-    let id = answer["request_id"].as_str().unwrap();
-    assert_eq!(answer["data"], id);
-    for part in [
-        &format!("request_id={id}"),
-        "action=\"say\"",
-        "owner=acme#ann",
-        "connection=c1=",
+    for (app, place) in [
+        (App::new().on("say", say), "connection=c1="),
+        (App::new().task("say", say), "claim=1"),
     ] {
-        assert!(line.contains(part), "{part} in {line}");
+        let log = Log::start();
+        let mut world = World::new(app);
+        let client = world.connect("c1=", "ann");
+        let ask =
+            json!({"action": "say", "payload": "secret payload", "metadata": {"trace": "t-7"}});
+        let answer = client.send(&ask.to_string()).await;
+        world.settle().await;
+        let text = log.text();
+        let line = text.lines().find(|line| line.contains("here")).unwrap();
+        let id = answer["request_id"].as_str().unwrap();
+        for part in [
+            &format!("request_id={id}"),
+            "action=\"say\"",
+            "owner=acme#ann",
+            r#"metadata={"trace": "t-7"}"#,
+            place,
+        ] {
+            assert!(line.contains(part), "{part} in {line}");
+        }
+        assert!(!text.contains("secret"), "{text}");
     }
 }
 

@@ -37,6 +37,7 @@ fn backends() -> Backends {
     Backends {
         tasks: Arc::new(MemoryTasks::default()),
         connections: Connections::new(MemoryRegistry::default()),
+        connection_age_max: Duration::MAX,
         outbound: Outbound::new(MemoryPosts::default()),
         results: Arc::new(MemoryResults::default()),
         clock: Clock::system(),

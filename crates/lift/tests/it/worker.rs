@@ -213,6 +213,62 @@ async fn a_cancelled_task_stops_where_it_looks_or_is_dropped() {
     }
 }
 
+/// Commits after a second, and needs another for its effect.
+async fn commits(task: Task) -> Result<u32, Stopped> {
+    sleep(ms(1_000)).await;
+    task.commit().await?;
+    sleep(ms(3_000)).await;
+    Ok(7)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_and_a_stop_exclude_each_other() {
+    let mut world = World::new(App::new().task("commits", commits));
+    let client = world.connect("c1=", "ann");
+    for (cancel_at, timeout, ends) in [
+        (Some(ms(500)), ms(60_000), "CANCELLED"),
+        (Some(ms(1_500)), ms(60_000), "complete"),
+        (None, ms(900), "TIMEOUT"),
+        (None, ms(1_100), "complete"),
+    ] {
+        let ask =
+            json!({"action": "commits", "timeout_ms": u64::try_from(timeout.as_millis()).unwrap()});
+        let id = client.send(&ask.to_string()).await["request_id"].clone();
+        world.start_due().await;
+        if let Some(at) = cancel_at {
+            sleep(at).await;
+            let answer = client
+                .ask("request.cancel", json!({"request_id": id}))
+                .await;
+            let asked = answer["data"]["cancel_requested"].as_bool();
+            assert_eq!(asked, Some(ends == "CANCELLED"), "{answer}");
+        }
+        world.finish_running().await;
+        let last = client.inbox().pop().unwrap();
+        let kind = match last["type"].as_str().unwrap() {
+            "error" => last["error"]["code"].as_str().unwrap(),
+            "cancelled" => "CANCELLED",
+            other => other,
+        };
+        assert_eq!(kind, ends, "{cancel_at:?} {timeout:?}: {last}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_after_a_commit_goes_on_past_the_deadline() {
+    let mut world = World::new(App::new().task("commits", commits));
+    let client = world.connect("c1=", "ann");
+    client
+        .send(r#"{"action":"commits","timeout_ms":2000}"#)
+        .await;
+    world.start_due().await;
+    sleep(ms(1_500)).await;
+    world.crash().await;
+    sleep(ms(20_000)).await;
+    world.settle().await;
+    assert_eq!(types(&client.inbox()), ["complete"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn complete_may_win_over_a_cancel() {
     let act = || async {

@@ -110,6 +110,7 @@ impl World {
         let runtime = app.bind(Backends {
             tasks: Arc::new(wrap(stored.clone())),
             connections: Connections::new(MemoryRegistry::default()),
+            connection_age_max: Duration::MAX,
             outbound: Outbound::new(posts.clone()),
             results: Arc::new(results.clone()),
             clock: Clock::starting_at(START),

@@ -27,6 +27,8 @@ pub(crate) struct Work {
     pub(crate) failing: u32,
     /// Whether it stops when it is asked to.
     pub(crate) looks: bool,
+    /// Whether it ends with an effect that cannot be undone.
+    pub(crate) commits: bool,
 }
 
 impl Work {
@@ -39,6 +41,7 @@ impl Work {
             checkpoint_every: small(4),
             failing: if dice.chance(250) { small(5) } else { 0 },
             looks: dice.chance(850),
+            commits: dice.chance(500),
         }
     }
 }
@@ -79,6 +82,12 @@ async fn work(
                 kept?;
             }
         }
+    }
+    if work.commits {
+        task.commit().await?;
+        sleep(Duration::from_millis(work.step_ms)).await;
+        ledger.facts().effects.push(id.to_string());
+        sleep(Duration::from_millis(work.step_ms)).await;
     }
     Ok(work.steps)
 }

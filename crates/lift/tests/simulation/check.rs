@@ -22,6 +22,7 @@ pub(crate) async fn all(world: &World) {
         one_seq_is_one_content(&facts.posted, &facts.shown, &mut broken);
         progress_is_below_the_end_and_never_goes_down(&records, &facts.posted, &mut broken);
         outcomes_have_a_reason(&records, &facts.cancels, &mut broken);
+        what_took_effect_was_not_stopped(&records, &facts.effects, &mut broken);
         attempts_are_bounded(&records, &facts.failures, &mut broken);
         let unposted: &[_] = if world.plan.jumps {
             &facts.unposted
@@ -188,6 +189,23 @@ fn outcomes_have_a_reason(records: &[Record], cancels: &[String], broken: &mut V
                 "{id} ended without a reason: {:?}",
                 record.terminal
             ));
+        }
+    }
+}
+
+fn what_took_effect_was_not_stopped(
+    records: &[Record],
+    effects: &[String],
+    broken: &mut Vec<String>,
+) {
+    for record in records {
+        let stopped = match record.terminal.as_ref().map(|end| &end.outcome) {
+            Some(Outcome::Cancelled) => true,
+            Some(Outcome::Failed(error)) => error.code.as_str() == "TIMEOUT",
+            Some(Outcome::Completed(_)) | None => false,
+        };
+        if stopped && effects.contains(&id(record)) {
+            broken.push(format!("{} took effect and was stopped", id(record)));
         }
     }
 }

@@ -29,6 +29,8 @@ pub(crate) struct Facts {
     pub(crate) acknowledged: Vec<Acknowledged>,
     /// Every time that a record went from not ended to ended.
     pub(crate) ended: Vec<(Key, Terminal)>,
+    /// Requests whose effect happened, once for each time.
+    pub(crate) effects: Vec<String>,
     /// How often a handler of a request failed and asked for another attempt.
     pub(crate) failures: Vec<String>,
     /// Progress as `request.get` showed it: request, seq, percentage, message.

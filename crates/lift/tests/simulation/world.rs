@@ -174,6 +174,7 @@ impl World {
         let runtime = app::app(&self.ledger).bind(Backends {
             tasks: Arc::new(self.store.clone()),
             connections: Connections::new(MemoryRegistry::default()),
+            connection_age_max: Duration::MAX,
             outbound: Outbound::new(self.gateway.clone()),
             results: Arc::new(self.results.clone()),
             clock: Clock::starting_at(self.now() + skew),

@@ -42,6 +42,9 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
     options.metrics = Some(recorder.context("metrics cannot be recorded")?);
     let mut stop = Stop::listen()?;
     let server = Server::start(app(service), config.listen, options).await?;
+    if config.listen.ip().is_unspecified() && config.server.public_url.is_none() {
+        tracing::warn!("result URLs name an address that clients cannot open: give --public-url");
+    }
     forget_ended(&objects, &engine, &*server.runtime().backends().tasks).await;
     if let Err(error) = banner(config, &server) {
         // Whoever started it may have closed its output.

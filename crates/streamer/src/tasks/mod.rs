@@ -69,6 +69,10 @@ impl Hooks for Lease {
     async fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Flow {
         flow(self.0.checkpoint(checkpoint).await)
     }
+
+    async fn commit(&mut self) -> Flow {
+        flow(self.0.commit().await)
+    }
 }
 
 fn tenant(owner: &Owner) -> Result<Tenant, Error> {

@@ -65,6 +65,9 @@ async fn an_input_changed_under_a_running_claim_ends_it() {
             self.0.put("in.csv", rows(80));
             streamer::tasks::process_data::Flow::Continue
         }
+        async fn commit(&mut self) -> streamer::tasks::process_data::Flow {
+            streamer::tasks::process_data::Flow::Continue
+        }
     }
     let place = small();
     place.put("in.csv", rows(50));
@@ -178,6 +181,26 @@ async fn an_abandoned_request_frees_its_name_and_leaves_nothing() {
         .run(&other, None, &mut Caller::default())
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn a_run_that_must_stop_before_it_publishes_leaves_no_output() {
+    let place = small();
+    place.put("in.csv", rows(50));
+    let asked = request("in.csv", operations(), "out.csv");
+    // The second finds what the first was about to publish.
+    for claim in 1..=2 {
+        let mut caller = Caller {
+            refuses_commit: true,
+            ..Caller::default()
+        };
+        let job = job("r1", claim, asked.clone());
+        let ended = place.engine().run(&job, None, &mut caller).await.unwrap();
+        assert!(matches!(ended, Ended::Stopped), "{ended:?}");
+        assert_eq!(place.get("out.csv"), None);
+    }
+    place.engine().abandon(&id("r1")).await.unwrap();
+    assert_eq!(place.work(), Vec::<String>::new());
 }
 
 #[tokio::test]

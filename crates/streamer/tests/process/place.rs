@@ -136,6 +136,8 @@ pub(crate) struct Caller {
     pub(crate) stop_at: Option<usize>,
     /// Whether the checkpoint at which it stops was made durable.
     pub(crate) loses_last: bool,
+    /// Whether the request is to stop when it would publish.
+    pub(crate) refuses_commit: bool,
 }
 
 impl Hooks for Caller {
@@ -153,6 +155,14 @@ impl Hooks for Caller {
             self.durable = Some(serde_json::from_str(&text).unwrap());
         }
         if stops { Flow::Stop } else { Flow::Continue }
+    }
+
+    async fn commit(&mut self) -> Flow {
+        if self.refuses_commit {
+            Flow::Stop
+        } else {
+            Flow::Continue
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Store, at, attach, claim, done, every_fenced_write, finish, json, refused, renew, stored, task,
+    LEASE, Store, at, attach, claim, done, every_fenced_write, finish, json, refused, renew,
+    stored, task,
 };
 use crate::error::{Code, Error};
 use crate::id::ConnectionId;
@@ -73,6 +74,40 @@ pub(super) async fn a_large_result_lies_beside_the_record(store: Store) {
     done(&store, &key, end, at(2)).await;
     refused(&store, &key, fenced, at(3)).await;
     assert_eq!(store.result(&key).await.expect("result"), large);
+}
+
+pub(super) async fn a_commit_and_a_cancel_exclude_each_other(store: Store) {
+    let commit = |claim| Transition::Commit {
+        claim,
+        lease: LEASE,
+    };
+    let asked = stored(&store, &task("ann", 0)).await;
+    done(&store, &asked, claim(), at(1)).await;
+    done(&store, &asked, Transition::Cancel, at(2)).await;
+    let refusal = refused(&store, &asked, commit(1), at(3)).await;
+    assert_eq!(refusal, Refusal::Stopping);
+
+    let late = stored(&store, &task("ann", 1)).await;
+    done(&store, &late, claim(), at(3590)).await;
+    let refusal = refused(&store, &late, commit(1), at(3601)).await;
+    assert_eq!(refusal, Refusal::Stopping);
+
+    let key = stored(&store, &task("ann", 2)).await;
+    done(&store, &key, claim(), at(1)).await;
+    let record = done(&store, &key, commit(1), at(2)).await;
+    assert!(record.committed);
+    assert_eq!(record.due_at, Some(at(2) + LEASE));
+    let refusal = refused(&store, &key, Transition::Cancel, at(3)).await;
+    assert_eq!(refusal, Refusal::Committed);
+    done(&store, &key, claim(), at(60)).await;
+    assert_eq!(
+        refused(&store, &key, commit(1), at(61)).await,
+        Refusal::Fenced
+    );
+    done(&store, &key, commit(2), at(61)).await;
+    done(&store, &key, Transition::GiveBack { claim: 2 }, at(62)).await;
+    let refusal = refused(&store, &key, Transition::Cancel, at(63)).await;
+    assert_eq!(refusal, Refusal::Committed);
 }
 
 pub(super) async fn a_cancel_ends_what_does_not_run(store: Store) {

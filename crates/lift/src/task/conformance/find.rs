@@ -76,6 +76,7 @@ pub(super) async fn due_requests_come_in_order_and_in_pages(store: Store) {
         expected.push(Due {
             at: new.created_at + start_after,
             key,
+            deadline_at: new.created_at + new.timeout,
         });
     }
     expected.sort();

@@ -62,6 +62,7 @@ cases! {
     end::a_large_result_lies_beside_the_record,
     end::a_cancel_ends_what_does_not_run,
     end::a_cancel_asks_what_runs,
+    end::a_commit_and_a_cancel_exclude_each_other,
     end::attached_connections_are_compacted,
     lease::a_retry_is_due_after_its_wait,
     lease::a_request_given_back_is_due_and_unharmed,

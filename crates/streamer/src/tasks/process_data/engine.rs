@@ -40,6 +40,9 @@ pub trait Hooks: Send {
 
     /// Makes a checkpoint durable; the one before it may no longer be used once this returns `Continue`.
     fn checkpoint(&mut self, checkpoint: &Checkpoint) -> impl Future<Output = Flow> + Send;
+
+    /// Asked before the output is published: `Continue` once nothing but this run ends the request.
+    fn commit(&mut self) -> impl Future<Output = Flow> + Send;
 }
 
 /// One claim of one request.
@@ -181,6 +184,9 @@ impl Engine {
             claim: job.claim,
         };
         if let Some(publication) = work.publication().await? {
+            if hooks.commit().await == Flow::Stop {
+                return Ok(Ended::Stopped);
+            }
             let outcome = work
                 .publish(publication, &job.tenant, &names.output)
                 .await?;
@@ -215,6 +221,9 @@ impl Engine {
             outcome,
         };
         run.work.announce(&publication).await?;
+        if hooks.commit().await == Flow::Stop {
+            return Ok(Ended::Stopped);
+        }
         let outcome = run
             .work
             .publish(publication, &job.tenant, &names.output)
