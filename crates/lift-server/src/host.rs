@@ -7,13 +7,15 @@ use lift::app::{App, Backends, Runtime};
 use lift::clock::Clock;
 use lift::message::Message;
 use lift::outbound::Outbound;
+use lift::overload::{Load, Shedding};
+use lift::rate::memory::MemoryRates;
 use lift::registry::Connections;
 use lift::registry::memory::MemoryRegistry;
 use lift::task::announce::Results;
 use lift::task::store::TaskStore;
 use lift_gateway::{AuthorizerRules, Gateway, Rules};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,6 +25,8 @@ use crate::task_loop;
 
 /// How long a client that is told to go away should wait before it comes back, in milliseconds.
 const RECONNECT_AFTER_MS: u64 = 500;
+/// How often the process's lateness is measured.
+const PROBE_EVERY: Duration = Duration::from_millis(20);
 /// Time that replays have once every connection is closed: each post fails at once then.
 const FOLLOWERS_END_WITHIN: Duration = Duration::from_secs(1);
 
@@ -45,6 +49,28 @@ pub(crate) struct Host {
     followers: TaskTracker,
     stop_tasks: CancellationToken,
     task_loop: JoinSet<()>,
+    /// Ends with the host.
+    _beside: JoinSet<()>,
+}
+
+/// Measures how late this process does what it was to do now, and sheds work while it is too late.
+async fn watch(load: Load) {
+    let mut shedding = Shedding::default();
+    loop {
+        let due = Instant::now() + PROBE_EVERY;
+        sleep_until(due).await;
+        let late = due.elapsed();
+        metrics::gauge!("lift_scheduling_delay_seconds").set(late.as_secs_f64());
+        let sheds = shedding.sample(late);
+        if load.shed(sheds) != sheds {
+            metrics::gauge!("lift_shedding").set(if sheds { 1.0 } else { 0.0 });
+            tracing::warn!(
+                sheds,
+                ?late,
+                "the load changed: new work is refused while it sheds"
+            );
+        }
+    }
 }
 
 impl Host {
@@ -55,12 +81,14 @@ impl Host {
         results: Arc<dyn Results>,
         clock: Clock,
     ) -> Self {
-        let posts = GatewayPosts::default();
+        let (posts, load) = (GatewayPosts::default(), Load::default());
         let runtime = app.bind(Backends {
             tasks,
             connections: Connections::new(MemoryRegistry::default()),
             // The gateway says of every connection when it ends, in this very process.
             connection_age_max: Duration::MAX,
+            rates: Arc::new(MemoryRates::default()),
+            load: load.clone(),
             outbound: Outbound::new(posts.clone()),
             results,
             clock,
@@ -69,6 +97,9 @@ impl Host {
         let gateway = Gateway::new(rules, integration(runtime.clone(), followers.clone()));
         posts.connect(gateway.connections());
         let stop_tasks = CancellationToken::new();
+        let mut beside = JoinSet::new();
+        beside.spawn(watch(load));
+        beside.spawn(task_loop::pay(runtime.clone()));
         let mut task_loop = JoinSet::new();
         task_loop.spawn(task_loop::run(runtime.clone(), stop_tasks.clone()));
         Self {
@@ -77,6 +108,7 @@ impl Host {
             followers,
             stop_tasks,
             task_loop,
+            _beside: beside,
         }
     }
 

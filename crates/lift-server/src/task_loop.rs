@@ -28,6 +28,23 @@ const STORE_RETRY: Duration = Duration::from_millis(200);
 const PURGE_EVERY: Duration = Duration::from_secs(60);
 const PURGE_MAX: usize = 1_000;
 
+/// Replays to slow connections under way at a time.
+const REPLAYS_MAX: usize = 256;
+
+/// Tells connections that had no room what they are owed, each as it reads on. Until dropped.
+pub(crate) async fn pay(runtime: Runtime) {
+    let mut replays = JoinSet::new();
+    loop {
+        tokio::select! {
+            (connection, follow) = runtime.owed(), if replays.len() < REPLAYS_MAX => {
+                let runtime = runtime.clone();
+                replays.spawn(async move { runtime.follow(&connection, vec![follow]).await });
+            }
+            Some(_) = replays.join_next() => {}
+        }
+    }
+}
+
 /// Runs until `stop`, then waits for the tasks that it runs.
 pub(crate) async fn run(runtime: Runtime, stop: CancellationToken) {
     let mut running = Running {

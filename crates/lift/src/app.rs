@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service, ServiceExt};
 
@@ -15,12 +15,14 @@ use crate::error::{Error, StoreError};
 use crate::event::Connection;
 use crate::extract::state::States;
 use crate::handler::Handler;
-use crate::id::{Owner, RequestId};
+use crate::id::{ConnectionId, Owner, RequestId};
 use crate::identity::{Authenticate, Denied, Everyone, Handshake, Identity};
 use crate::limits::Limits;
 use crate::middleware::{self, Cell};
 use crate::outbound::Outbound;
-use crate::registry::{Connections, Registered};
+use crate::overload::Load;
+use crate::rate::{Rates, Scope};
+use crate::registry::{Connections, Kept, Registered};
 use crate::request::{Follow, Reply, Request};
 use crate::router::Router;
 use crate::task::announce::Results;
@@ -177,7 +179,7 @@ impl App {
     /// When a handler asks for a state that the app was not given.
     #[must_use]
     #[track_caller]
-    pub fn bind(mut self, backends: Backends) -> Runtime {
+    pub fn bind(mut self, mut backends: Backends) -> Runtime {
         self.states = Arc::new(std::mem::take(&mut self.building));
         for (name, action) in &self.actions {
             for handler in std::iter::once(&action.handler)
@@ -189,13 +191,17 @@ impl App {
                 }
             }
         }
+        let (connections, clock) = (backends.connections.clone(), backends.clock.clone());
+        backends.outbound = backends.outbound.knowing(connections, clock);
         let layers = std::mem::take(&mut self.layers);
+        let (owed, owing) = mpsc::channel(OWED_MAX);
         let inner = Arc::new(Inner {
             app: self,
             backends,
             running: Running::default(),
             woken: Notify::new(),
             draining: CancellationToken::new(),
+            owed: (owed, tokio::sync::Mutex::new(owing)),
         });
         let router = Cell::new(Router::new(Arc::clone(&inner)));
         let cell = layers.iter().fold(router, |cell, layer| layer(cell));
@@ -214,6 +220,10 @@ pub struct Backends {
     /// The age at which a connection counts as gone even if nobody said so: above the gateway's
     /// own limit of it, or [`Duration::MAX`](std::time::Duration::MAX) where the host always says.
     pub connection_age_max: std::time::Duration,
+    /// What clients have used up of their rates.
+    pub rates: Arc<dyn Rates>,
+    /// Whether this process has more to do than it can.
+    pub load: Load,
     /// The way to clients.
     pub outbound: Outbound,
     /// Where large results are kept.
@@ -228,7 +238,15 @@ pub(crate) struct Inner {
     pub(crate) running: Running,
     pub(crate) woken: Notify,
     pub(crate) draining: CancellationToken,
+    /// What connections without room are to be told once they have some.
+    pub(crate) owed: (mpsc::Sender<Owed>, tokio::sync::Mutex<mpsc::Receiver<Owed>>),
 }
+
+/// A connection, and what it is to be told.
+type Owed = (ConnectionId, Follow);
+
+/// Terminal messages that wait for [`Runtime::owed`]; those past it wait for a resume.
+const OWED_MAX: usize = 1_024;
 
 /// The requests that run in this process, so that a cancel reaches them at once.
 #[derive(Debug, Clone, Default)]
@@ -278,6 +296,17 @@ impl Drop for Entered {
     }
 }
 
+/// Why a connection was not taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum NotConnected {
+    /// Its user or tenant has more than the limits allow: 429.
+    #[error("too many {0}")]
+    TooMany(&'static str),
+    /// A backend cannot keep it.
+    #[error("the connection cannot be kept")]
+    Store(#[from] StoreError),
+}
+
 /// An app on its backends. Cheap to clone.
 #[derive(Clone)]
 pub struct Runtime {
@@ -315,20 +344,40 @@ impl Runtime {
     /// Takes a new connection in, and gives the subprotocol to echo, if any.
     ///
     /// # Errors
-    /// When the registry cannot keep it: the handshake must be refused.
+    /// When the handshake must be refused; see [`NotConnected`].
     pub async fn connect(
         &self,
         connection: &Connection,
         offered: &[String],
-    ) -> Result<Option<String>, StoreError> {
-        let connections = &self.inner.backends.connections;
+    ) -> Result<Option<String>, NotConnected> {
+        let Backends {
+            connections, rates, ..
+        } = &self.inner.backends;
+        let owner = &connection.identity.owner;
+        let limits = &self.inner.app.limits;
+        let scopes = [
+            limits
+                .user_connect_rate
+                .map(|rate| (Scope::UserConnects(owner.clone()), rate)),
+            limits
+                .tenant_connect_rate
+                .map(|rate| (Scope::TenantConnects(owner.tenant.clone()), rate)),
+        ];
+        let scopes: Vec<_> = scopes.into_iter().flatten().collect();
+        if !scopes.is_empty() && rates.take(&scopes, connection.connected_at).await?.is_err() {
+            return Err(NotConnected::TooMany("new connections"));
+        }
         let registered = Registered {
             id: connection.id.clone(),
             owner: connection.identity.owner.clone(),
             connected_at: connection.connected_at,
             expires_at: connection.connected_at + self.inner.backends.connection_age_max,
         };
-        connections.put(registered).await?;
+        match connections.put(registered, limits.connections).await? {
+            Kept::Kept => {}
+            Kept::UserFull => return Err(NotConnected::TooMany("connections of the user")),
+            Kept::TenantFull => return Err(NotConnected::TooMany("connections of the tenant")),
+        }
         let echoed = self.inner.app.subprotocol.as_ref();
         Ok(echoed.filter(|name| offered.contains(name)).cloned())
     }
@@ -361,8 +410,19 @@ impl Runtime {
     }
 
     /// Says what follows an answer, once that is on its way.
-    pub async fn follow(&self, connection: &Connection, follow: Vec<Follow>) {
-        self.inner.follow(&connection.id, follow).await;
+    pub async fn follow(&self, connection: &ConnectionId, follow: Vec<Follow>) {
+        self.inner.follow(connection, follow).await;
+    }
+
+    /// Waits for a connection that had no room for a terminal message, and gives it with what to
+    /// [`follow`](Self::follow). Nothing is lost if it is dropped.
+    pub async fn owed(&self) -> (ConnectionId, Follow) {
+        let owed = self.inner.owed.1.lock().await.recv().await;
+        match owed {
+            Some(owed) => owed,
+            // The sender lies beside it.
+            None => std::future::pending().await,
+        }
     }
 
     /// Claims a request that is due and sees it through.

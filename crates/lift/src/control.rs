@@ -14,7 +14,7 @@ use crate::extract::payload;
 use crate::id::{ConnectionId, Owner, RequestId};
 use crate::json::Json;
 use crate::message::Message;
-use crate::outbound::{PostError, ROOM_TIMEOUT};
+use crate::outbound::{PostError, REPLAY_TIMEOUT, ROOM_TIMEOUT};
 use crate::request::{Audience, Follow, Reply, Request, logged};
 use crate::task::announce::{self, RequestView};
 use crate::task::record::{Key, Record, State};
@@ -399,7 +399,7 @@ impl Inner {
             Some(message) => {
                 self.backends
                     .outbound
-                    .post_when_room(connection, message.to_bytes())
+                    .post_when_room(connection, message.to_bytes(), REPLAY_TIMEOUT)
                     .await
             }
             None => Ok(()),

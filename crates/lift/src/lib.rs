@@ -28,6 +28,8 @@ pub mod action;
 pub mod handler;
 pub mod extract;
 mod validate;
+pub mod rate;
+pub mod overload;
 pub mod registry;
 pub mod outbound;
 pub mod task;

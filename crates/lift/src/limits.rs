@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use crate::rate::Rate;
+use crate::registry::Room;
+
 /// What an app bounds. Sizes in bytes.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -38,6 +41,18 @@ pub struct Limits {
     pub result_url_for: Duration,
     /// Time that a task which was asked to stop gets before it is dropped (2 s).
     pub stop_grace: Duration,
+    /// Messages of one connection; past it `RATE_LIMITED` (none).
+    pub connection_rate: Option<Rate>,
+    /// Messages of one user (none).
+    pub user_rate: Option<Rate>,
+    /// Messages of one tenant (none).
+    pub tenant_rate: Option<Rate>,
+    /// New connections of one user; past it 429 (none).
+    pub user_connect_rate: Option<Rate>,
+    /// New connections of one tenant (none).
+    pub tenant_connect_rate: Option<Rate>,
+    /// Connections at once; past it 429 (any number).
+    pub connections: Room,
 }
 
 impl Default for Limits {
@@ -60,6 +75,12 @@ impl Default for Limits {
             answer_bytes_max: 128 * 1024,
             result_url_for: HOUR,
             stop_grace: Duration::from_secs(2),
+            connection_rate: None,
+            user_rate: None,
+            tenant_rate: None,
+            user_connect_rate: None,
+            tenant_connect_rate: None,
+            connections: Room::ENDLESS,
         }
     }
 }

@@ -12,15 +12,19 @@ use tower::Service;
 
 use crate::app::Inner;
 use crate::canonical;
-use crate::control;
+use crate::control::{self, Control};
 use crate::error::{Code, Error};
 use crate::extract::Context;
 use crate::message::Message;
+use crate::rate::Scope;
 use crate::request::{Audience, Follow, Reply, Request};
 use crate::task::handle::Task;
 use crate::task::record::{Idempotency, Key, NewTask, Record};
 use crate::task::store::Put;
 use crate::task::transition::{Applied, Transition};
+
+/// When one who was refused for the server's load should come back.
+const SHED_RETRY: Duration = Duration::from_secs(1);
 
 /// The innermost service of an app.
 #[derive(Clone)]
@@ -45,7 +49,12 @@ impl Service<Request> for Router {
         let inner = Arc::clone(&self.0);
         async move {
             let answered = match control::parse(&request.envelope.action) {
-                Some(control) => inner.control(control, &request).await,
+                // What keeps a connection alive costs next to nothing, and on AWS nobody would count it.
+                Some(control @ Control::Ping) => inner.control(control, &request).await,
+                Some(control) => match inner.room(&request).await {
+                    Ok(()) => inner.control(control, &request).await,
+                    Err(full) => Err(full),
+                },
                 None => inner.act(&request).await,
             };
             let reply = answered.unwrap_or_else(|error| Reply::error(&request, error));
@@ -75,6 +84,11 @@ impl Inner {
                 Code::Forbidden,
                 "the token does not permit this action",
             ));
+        }
+        self.room(request).await?;
+        if self.backends.load.is_shed() {
+            let error = Error::new(Code::Overloaded, "the server has too much to do");
+            return Err(error.retry_after(SHED_RETRY));
         }
         let timeout = envelope.timeout.unwrap_or(self.app.limits.request_timeout);
         if timeout > self.app.limits.request_timeout_max {
@@ -118,6 +132,40 @@ impl Inner {
             }),
             Err(error) => Reply::failed(request.id, id, error),
         })
+    }
+
+    /// Whether the connection, its user and its tenant may send one more message now.
+    async fn room(&self, request: &Request) -> Result<(), Error> {
+        let limits = &self.app.limits;
+        let owner = &request.connection.identity.owner;
+        let scopes = [
+            limits
+                .connection_rate
+                .map(|rate| (Scope::Connection(request.connection.id.clone()), rate)),
+            limits
+                .user_rate
+                .map(|rate| (Scope::User(owner.clone()), rate)),
+            limits
+                .tenant_rate
+                .map(|rate| (Scope::Tenant(owner.tenant.clone()), rate)),
+        ];
+        let scopes: Vec<_> = scopes.into_iter().flatten().collect();
+        if scopes.is_empty() {
+            return Ok(());
+        }
+        match self
+            .backends
+            .rates
+            .take(&scopes, request.received_at)
+            .await?
+        {
+            Ok(()) => Ok(()),
+            Err(wait) => {
+                let error = Error::new(Code::RateLimited, "too many messages");
+                // Rounded up: a client that waits as long as it was told is let through.
+                Err(error.retry_after(wait + Duration::from_millis(1)))
+            }
+        }
     }
 
     fn context(&self, request: &Request) -> Context {

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use lift::rate::{NoRate, Rate};
 use serde::Deserialize;
 
 /// Streamer: short requests answered at once, long ones run durably, over one WebSocket.
@@ -63,6 +64,28 @@ impl FromStr for Span {
 
 impl TryFrom<String> for Span {
     type Error = humantime::DurationError;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+/// A limit such as `100/s` or `100/s:500`, or `off`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct RateLimit(pub(crate) Option<Rate>);
+
+impl FromStr for RateLimit {
+    type Err = NoRate;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "off" => Ok(Self(None)),
+            rate => rate.parse().map(|rate| Self(Some(rate))),
+        }
+    }
+}
+
+impl TryFrom<String> for RateLimit {
+    type Error = NoRate;
     fn try_from(text: String) -> Result<Self, Self::Error> {
         text.parse()
     }
@@ -172,6 +195,20 @@ settings! {
     running_per_user_max: usize, "STREAMER_RUNNING_PER_USER_MAX";
     /// Requests of one user that wait; then `OVERLOADED` [default: 1000].
     queued_per_user_max: usize, "STREAMER_QUEUED_PER_USER_MAX";
+    /// Messages of one connection, `N/s` or `N/s:BURST` or `off` [default: 500/s:1000].
+    connection_rate: RateLimit, "STREAMER_CONNECTION_RATE";
+    /// Messages of one user [default: 1000/s:2000].
+    user_rate: RateLimit, "STREAMER_USER_RATE";
+    /// Messages of one tenant [default: 5000/s:10000].
+    tenant_rate: RateLimit, "STREAMER_TENANT_RATE";
+    /// New connections of one user [default: 20/s:100].
+    user_connect_rate: RateLimit, "STREAMER_USER_CONNECT_RATE";
+    /// New connections of one tenant [default: 500/s:1000].
+    tenant_connect_rate: RateLimit, "STREAMER_TENANT_CONNECT_RATE";
+    /// Connections of one user at once [default: 100].
+    connections_per_user_max: usize, "STREAMER_CONNECTIONS_PER_USER_MAX";
+    /// Connections of one tenant at once [default: 10000].
+    connections_per_tenant_max: usize, "STREAMER_CONNECTIONS_PER_TENANT_MAX";
     /// Distinct keys that one operation of `process_data` may hold [default: 10000000].
     process_keys_max: u64, "STREAMER_PROCESS_KEYS_MAX";
     /// Bytes of state that one operation of `process_data` may hold [default: 268435456].

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use lift::limits::Limits;
+use lift::rate::Rate;
+use lift::registry::Room;
 use lift_server::server::{Options, Tls};
 use streamer::TokenRules;
 use streamer::auth::{KeySource, QueryToken, Secret, Tenants, VerifierConfig};
 use streamer::tasks::process_data;
 
-use crate::args::{LogFormat, LogLevel, Settings, Span};
+use crate::args::{LogFormat, LogLevel, RateLimit, Settings, Span};
 
 /// Everything that the program uses.
 #[derive(Debug)]
@@ -41,7 +43,7 @@ impl Config {
             .clone()
             .unwrap_or_else(|| ".streamer".into());
         let (own_keys, keys) = keys(&settings, &data_dir)?;
-        let limits = limits(&settings);
+        let limits = limits(&settings)?;
         ensure!(
             limits.request_timeout_max >= limits.request_timeout
                 && !limits.request_timeout.is_zero(),
@@ -169,7 +171,7 @@ fn server(settings: &Settings, data_dir: PathBuf) -> anyhow::Result<Options> {
     Ok(options)
 }
 
-fn limits(settings: &Settings) -> Limits {
+fn limits(settings: &Settings) -> anyhow::Result<Limits> {
     let mut limits = Limits::default();
     limits.request_timeout = span(settings.request_timeout, limits.request_timeout);
     limits.request_timeout_max = span(settings.request_timeout_max, limits.request_timeout_max);
@@ -182,7 +184,23 @@ fn limits(settings: &Settings) -> Limits {
     limits.queued_per_owner_max = settings
         .queued_per_user_max
         .unwrap_or(limits.queued_per_owner_max);
-    limits
+    limits.connection_rate = rate(settings.connection_rate, "500/s:1000")?;
+    limits.user_rate = rate(settings.user_rate, "1000/s:2000")?;
+    limits.tenant_rate = rate(settings.tenant_rate, "5000/s:10000")?;
+    limits.user_connect_rate = rate(settings.user_connect_rate, "20/s:100")?;
+    limits.tenant_connect_rate = rate(settings.tenant_connect_rate, "500/s:1000")?;
+    limits.connections = Room {
+        per_user: settings.connections_per_user_max.unwrap_or(100),
+        per_tenant: settings.connections_per_tenant_max.unwrap_or(10_000),
+    };
+    Ok(limits)
+}
+
+fn rate(given: Option<RateLimit>, default: &str) -> anyhow::Result<Option<Rate>> {
+    match given {
+        Some(RateLimit(given)) => Ok(given),
+        None => Ok(Some(default.parse()?)),
+    }
 }
 
 fn process(settings: &Settings) -> process_data::Options {

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use lift::app::Runtime;
+use lift::app::{NotConnected, Runtime};
 use lift::clock::Timestamp;
 use lift::event::Connection;
 use lift::id::ConnectionId;
@@ -63,7 +63,7 @@ impl After {
     /// Lets held posts go, then says what follows.
     pub async fn run(self, runtime: &Runtime) {
         drop(self.hold);
-        runtime.follow(&self.connection, self.follow).await;
+        runtime.follow(&self.connection.id, self.follow).await;
     }
 }
 
@@ -108,7 +108,18 @@ pub async fn handle(runtime: &Runtime, event: &[u8]) -> Result<Handled, Failure>
             let connection = connection(&connect.context)?;
             let offered: Vec<String> = offered(&connect.headers);
             let echoed = runtime.connect(&connection, &offered).await;
-            let echoed = echoed.map_err(|error| Failure::Backend(error.into()))?;
+            let echoed = match echoed {
+                Ok(echoed) => echoed,
+                Err(refused @ NotConnected::TooMany(_)) => {
+                    let owner = &connection.identity.owner;
+                    tracing::info!(%owner, %refused, "connection refused");
+                    return Ok(Handled {
+                        body: write(&Response::status(429)),
+                        after: None,
+                    });
+                }
+                Err(NotConnected::Store(error)) => return Err(Failure::Backend(error.into())),
+            };
             let mut response = Response::ok();
             if let Some(name) = echoed {
                 response = response.with_header(SUBPROTOCOL, name);

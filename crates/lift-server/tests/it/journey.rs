@@ -7,7 +7,7 @@ use lift::error::Error;
 use lift::extract::Payload;
 use lift::limits::Limits;
 use lift::task::handle::{Stopped, Task};
-use lift_server::test_app::TestApp;
+use lift_server::test_app::{TestApp, TestConnection};
 use serde_json::json;
 
 async fn count(Payload(to): Payload<u32>, task: Task) -> Result<u32, Stopped> {
@@ -118,19 +118,58 @@ async fn a_delayed_start_is_kept() {
 #[tokio::test(start_paused = true)]
 async fn a_handler_reaches_the_other_connections_of_its_user() {
     use lift::id::Owner;
-    use lift::outbound::Outbound;
-    use lift::registry::Connections;
-    async fn tell(owner: Owner, connections: Connections, out: Outbound) -> Result<usize, Error> {
-        let now = lift::clock::Timestamp::from_millis(0);
-        let page = connections.by_user(&owner, None, 10, now).await?;
-        for connection in &page.connections {
-            let told = out.post(&connection.id, r#"{"type":"told"}"#.into()).await;
-            told.map_err(Error::internal)?;
-        }
-        Ok(page.connections.len())
+    use lift::outbound::{Broadcast, Outbound, To};
+    async fn tell(owner: Owner, out: Outbound) -> Result<Broadcast, Error> {
+        Ok(out.broadcast(To::User(owner), r#"{"type":"told"}"#).await?)
     }
     let test = TestApp::start(App::new().on("tell", tell));
     let (mut ada, mut phone) = (test.connect().await, test.connect().await);
     ada.send(json!({"id": "t", "action": "tell"})).await;
     assert_eq!(phone.next().await["type"], "told");
+    let answer = loop {
+        let message = ada.next().await;
+        if message["type"] == "response" {
+            break message;
+        }
+    };
+    let sent = json!({"sent": 2, "gone": 0, "throttled": 0, "failed": 0});
+    assert_eq!(answer["data"], sent);
+}
+
+/// Reads one message of 90 KiB every 8 s, which no gateway calls stalled.
+async fn reads_slowly(connection: &mut TestConnection, test: &TestApp, requests: &[String]) {
+    let mut ended = std::collections::BTreeSet::new();
+    while ended.len() < requests.len() {
+        test.advance(Duration::from_secs(8)).await;
+        let message = connection.next().await;
+        if message["type"] == "complete" {
+            ended.insert(message["request_id"].as_str().unwrap().to_owned());
+        }
+    }
+    assert!(requests.iter().all(|request| ended.contains(request)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_hears_every_end_live_or_resumed_on_one_connection() {
+    let big = async || {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Ok::<_, Error>("x".repeat(90 * 1024))
+    };
+    let test = TestApp::start(App::new().task("big", big));
+    let mut ada = test.connect().await;
+    let mut requests = Vec::new();
+    for _ in 0..16 {
+        requests.push(ada.submit("big", json!(null)).await);
+    }
+    reads_slowly(&mut ada, &test, &requests).await;
+
+    let mut phone = test.connect().await;
+    let all: Vec<_> = requests
+        .iter()
+        .map(|request| json!({"request_id": request}))
+        .collect();
+    phone
+        .call("request.resume", json!({ "requests": all }))
+        .await;
+    reads_slowly(&mut phone, &test, &requests).await;
 }

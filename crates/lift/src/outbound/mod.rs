@@ -1,6 +1,7 @@
 //! The way to a client: a connection id and bytes come in, a delivery or its typed failure goes out.
 
 pub mod memory;
+mod broadcast;
 
 use std::any::Any;
 use std::fmt;
@@ -11,14 +12,21 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use crate::clock::Clock;
 use crate::id::ConnectionId;
+use crate::registry::Connections;
+
+pub use broadcast::{AT_ONCE, BROADCAST_TIMEOUT, Broadcast, To};
 
 /// How long one post may take.
 pub const POST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a terminal message or a replay waits for room at one connection: longer than the 10 s
-/// after which a gateway closes a reader that takes nothing.
+/// How long a worker waits for room at a connection for a terminal message.
 pub const ROOM_TIMEOUT: Duration = Duration::from_secs(12);
+
+/// How long a replay waits for room for one message. A gateway closes a reader that takes nothing
+/// for 10 s, so that only one which reads on, slowly, is waited for so long.
+pub const REPLAY_TIMEOUT: Duration = Duration::from_secs(600);
 
 const ROOM_POLL: Duration = Duration::from_millis(50);
 
@@ -82,12 +90,26 @@ pub trait Post: fmt::Debug + Send + Sync + 'static {
 
 /// Sending to connections, as handlers and workers see it. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Outbound(Arc<dyn Post>);
+pub struct Outbound {
+    post: Arc<dyn Post>,
+    /// Who is connected, once the app is on its backends.
+    registry: Option<(Connections, Clock)>,
+}
 
 impl Outbound {
     /// Sends by way of `post`.
     pub fn new(post: impl Post) -> Self {
-        Self(Arc::new(post))
+        Self {
+            post: Arc::new(post),
+            registry: None,
+        }
+    }
+
+    /// The same, to the users and tenants that `connections` knows.
+    #[must_use]
+    pub(crate) fn knowing(mut self, connections: Connections, clock: Clock) -> Self {
+        self.registry = Some((connections, clock));
+        self
     }
 
     /// Sends one message, within [`POST_TIMEOUT`].
@@ -96,13 +118,13 @@ impl Outbound {
     /// See [`PostError`].
     pub async fn post(&self, connection: &ConnectionId, message: Bytes) -> Result<(), PostError> {
         let deadline = Instant::now() + POST_TIMEOUT;
-        match timeout_at(deadline, self.0.post(connection, message)).await {
+        match timeout_at(deadline, self.post.post(connection, message)).await {
             Ok(done) => done,
             Err(elapsed) => Err(PostError::Unavailable(elapsed.into())),
         }
     }
 
-    /// Sends one message, and tries again for up to [`ROOM_TIMEOUT`], and once after it, where the
+    /// Sends one message, and tries again for up to `within`, and once after it, where the
     /// connection has no room or the gateway does not answer.
     ///
     /// # Errors
@@ -111,8 +133,9 @@ impl Outbound {
         &self,
         connection: &ConnectionId,
         message: Bytes,
+        within: Duration,
     ) -> Result<(), PostError> {
-        let deadline = Instant::now() + ROOM_TIMEOUT;
+        let deadline = Instant::now() + within;
         loop {
             // A machine that slept through the deadline has not tried.
             let tried_at = Instant::now();
@@ -131,13 +154,13 @@ impl Outbound {
     /// # Errors
     /// See [`PostError`].
     pub async fn close(&self, connection: &ConnectionId) -> Result<(), PostError> {
-        match timeout_at(Instant::now() + POST_TIMEOUT, self.0.close(connection)).await {
+        match timeout_at(Instant::now() + POST_TIMEOUT, self.post.close(connection)).await {
             Ok(done) => done,
             Err(elapsed) => Err(PostError::Unavailable(elapsed.into())),
         }
     }
 
     pub(crate) fn hold(&self, connection: &ConnectionId) -> Hold {
-        self.0.hold(connection)
+        self.post.hold(connection)
     }
 }

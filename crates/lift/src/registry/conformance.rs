@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::{ConnectionPage, Connections, Registered};
+use super::{ConnectionPage, Connections, Kept, Registered, Room};
 use crate::clock::Timestamp;
 use crate::id::{ConnectionId, Owner, TenantId};
 
@@ -40,6 +40,8 @@ cases! {
     pages_together_are_the_whole_list,
     pages_go_on_after_a_connection_that_is_gone,
     many_at_once_all_arrive,
+    a_user_and_a_tenant_have_so_many_and_no_more,
+    no_more_than_there_is_room_for_at_once,
 }
 
 /// Runs every case on a registry of its own from `make`.
@@ -74,7 +76,8 @@ fn connection(id: &str, tenant: &str, user: &str) -> Registered {
 }
 
 async fn put(registry: &Connections, connection: &Registered) {
-    registry.put(connection.clone()).await.expect("put");
+    let kept = registry.put(connection.clone(), Room::ENDLESS).await;
+    assert_eq!(kept.expect("put"), Kept::Kept);
 }
 
 async fn get(registry: &Connections, id: &str, now: Timestamp) -> Option<Registered> {
@@ -239,6 +242,50 @@ async fn pages_go_on_after_a_connection_that_is_gone(registry: Connections) {
         };
         assert_eq!(first.connections.len() + rest.connections.len(), all);
     }
+}
+
+async fn a_user_and_a_tenant_have_so_many_and_no_more(registry: Connections) {
+    let room = Room {
+        per_user: 2,
+        per_tenant: 3,
+    };
+    for (id, of_tenant, user, expected) in [
+        ("a=", "acme", "ann", Kept::Kept),
+        ("b=", "acme", "ann", Kept::Kept),
+        ("c=", "acme", "ann", Kept::UserFull),
+        ("a=", "acme", "ann", Kept::Kept),
+        ("d=", "acme", "bob", Kept::Kept),
+        ("e=", "acme", "bob", Kept::TenantFull),
+        ("f=", "other", "ann", Kept::Kept),
+    ] {
+        let one = connection(id, of_tenant, user);
+        let kept = registry.put(one, room).await.expect("put");
+        assert_eq!(kept, expected, "{id}");
+    }
+    check(&registry, Of::Tenant("acme"), START, &["a=", "b=", "d="]).await;
+    registry
+        .delete(&ConnectionId::new("a="))
+        .await
+        .expect("delete");
+    let kept = registry.put(connection("c=", "acme", "ann"), room).await;
+    assert_eq!(kept.expect("put"), Kept::Kept);
+}
+
+async fn no_more_than_there_is_room_for_at_once(registry: Connections) {
+    let room = Room {
+        per_user: 5,
+        per_tenant: 100,
+    };
+    let mut putting = JoinSet::new();
+    for n in 0..40 {
+        let registry = registry.clone();
+        putting.spawn(async move {
+            let one = connection(&format!("c{n:02}="), "acme", "ann");
+            registry.put(one, room).await.expect("put")
+        });
+    }
+    let kept = putting.join_all().await;
+    assert_eq!(kept.iter().filter(|kept| **kept == Kept::Kept).count(), 5);
 }
 
 async fn many_at_once_all_arrive(registry: Connections) {

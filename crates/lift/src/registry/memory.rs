@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use super::{ConnectionPage, Registered, Registry};
+use super::{ConnectionPage, Kept, Registered, Registry, Room};
 use crate::clock::Timestamp;
 use crate::error::StoreError;
 use crate::id::{ConnectionId, Owner, TenantId};
@@ -19,6 +19,7 @@ pub struct MemoryRegistry(Arc<Mutex<Tables>>);
 struct Tables {
     connections: BTreeMap<ConnectionId, Registered>,
     by_owner: BTreeMap<Owner, BTreeSet<ConnectionId>>,
+    by_tenant: BTreeMap<TenantId, BTreeSet<ConnectionId>>,
 }
 
 impl MemoryRegistry {
@@ -32,12 +33,8 @@ impl Tables {
         let Some(gone) = self.connections.remove(id) else {
             return;
         };
-        if let Some(ids) = self.by_owner.get_mut(&gone.owner) {
-            ids.remove(id);
-            if ids.is_empty() {
-                self.by_owner.remove(&gone.owner);
-            }
-        }
+        leave(&mut self.by_owner, &gone.owner, id);
+        leave(&mut self.by_tenant, &gone.owner.tenant, id);
     }
 
     fn page<'a>(
@@ -58,6 +55,15 @@ impl Tables {
     }
 }
 
+fn leave<K: Ord>(lists: &mut BTreeMap<K, BTreeSet<ConnectionId>>, of: &K, id: &ConnectionId) {
+    if let Some(ids) = lists.get_mut(of) {
+        ids.remove(id);
+        if ids.is_empty() {
+            lists.remove(of);
+        }
+    }
+}
+
 fn following(after: Option<&ConnectionId>) -> (Bound<&ConnectionId>, Bound<&ConnectionId>) {
     (
         after.map_or(Bound::Unbounded, Bound::Excluded),
@@ -67,13 +73,24 @@ fn following(after: Option<&ConnectionId>) -> (Bound<&ConnectionId>, Bound<&Conn
 
 #[async_trait]
 impl Registry for MemoryRegistry {
-    async fn put(&self, connection: Registered) -> Result<(), StoreError> {
+    async fn put(&self, connection: Registered, room: Room) -> Result<Kept, StoreError> {
         let mut tables = self.tables();
         tables.remove(&connection.id);
-        let ids = tables.by_owner.entry(connection.owner.clone()).or_default();
-        ids.insert(connection.id.clone());
-        tables.connections.insert(connection.id.clone(), connection);
-        Ok(())
+        let (owner, id) = (&connection.owner, &connection.id);
+        let of_user = tables.by_owner.get(owner).map_or(0, BTreeSet::len);
+        let of_tenant = tables.by_tenant.get(&owner.tenant).map_or(0, BTreeSet::len);
+        if of_user >= room.per_user {
+            return Ok(Kept::UserFull);
+        }
+        if of_tenant >= room.per_tenant {
+            return Ok(Kept::TenantFull);
+        }
+        let ids = tables.by_owner.entry(owner.clone()).or_default();
+        ids.insert(id.clone());
+        let ids = tables.by_tenant.entry(owner.tenant.clone()).or_default();
+        ids.insert(id.clone());
+        tables.connections.insert(id.clone(), connection);
+        Ok(Kept::Kept)
     }
 
     async fn get(
@@ -117,12 +134,10 @@ impl Registry for MemoryRegistry {
         now: Timestamp,
     ) -> Result<ConnectionPage, StoreError> {
         let tables = self.tables();
-        let owners = tables
-            .by_owner
-            .iter()
-            .filter(|(owner, _)| owner.tenant == *tenant);
-        let ids: BTreeSet<&ConnectionId> = owners.flat_map(|(_, ids)| ids).collect();
-        let ids = ids.range::<ConnectionId, _>(following(after)).copied();
+        let ids = tables.by_tenant.get(tenant);
+        let ids = ids
+            .into_iter()
+            .flat_map(|ids| ids.range::<ConnectionId, _>(following(after)));
         Ok(tables.page(ids, limit, now))
     }
 }

@@ -26,6 +26,34 @@ pub struct Registered {
     pub expires_at: Timestamp,
 }
 
+/// How many connections there may be at once, for one to be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Of one user.
+    pub per_user: usize,
+    /// Of one tenant.
+    pub per_tenant: usize,
+}
+
+impl Room {
+    /// For any number.
+    pub const ENDLESS: Self = Self {
+        per_user: usize::MAX,
+        per_tenant: usize::MAX,
+    };
+}
+
+/// What became of a [`put`](Registry::put).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// It is kept.
+    Kept,
+    /// Its user has as many as there may be.
+    UserFull,
+    /// Its tenant has.
+    TenantFull,
+}
+
 /// Some connections, in an order that pages keep, and where the next page begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionPage {
@@ -38,8 +66,8 @@ pub struct ConnectionPage {
 /// Keeps open connections. Implement it to add a backend.
 #[async_trait]
 pub trait Registry: fmt::Debug + Send + Sync + 'static {
-    /// Keeps a connection, or replaces what was kept under its id.
-    async fn put(&self, connection: Registered) -> Result<(), StoreError>;
+    /// Keeps a connection where there is room, or replaces what was kept under its id.
+    async fn put(&self, connection: Registered, room: Room) -> Result<Kept, StoreError>;
 
     /// The connection, unless it is past its time to live at `now`.
     async fn get(

@@ -22,8 +22,8 @@ use crate::error::{Code, Error, Retry, StoreError};
 use crate::extract::Context;
 use crate::id::ConnectionId;
 use crate::json::Json;
-use crate::outbound::PostError;
-use crate::request::logged;
+use crate::outbound::{PostError, ROOM_TIMEOUT};
+use crate::request::{Audience, Follow, logged};
 
 /// Pause before a store that was unavailable is asked again.
 pub(crate) const STORE_RETRY: Duration = Duration::from_millis(200);
@@ -108,14 +108,23 @@ impl Inner {
         };
         let message = message.to_bytes();
         let told = record.told();
-        let posts = told
-            .iter()
-            .map(|to| self.backends.outbound.post_when_room(to, message.clone()));
+        let posts = told.iter().map(|to| {
+            self.backends
+                .outbound
+                .post_when_room(to, message.clone(), ROOM_TIMEOUT)
+        });
         for (to, posted) in told.iter().zip(join_all(posts).await) {
             match posted {
                 Ok(()) | Err(PostError::Gone) => {}
                 Err(error) => {
-                    tracing::info!(request_id = %record.key.id, connection = %to, %error, "terminal message waits for a resume");
+                    let follow = Follow {
+                        key: record.key.clone(),
+                        after_seq: 0,
+                        audience: Audience::ThisConnection,
+                    };
+                    if self.owed.0.try_send((to.clone(), follow)).is_err() {
+                        tracing::info!(request_id = %record.key.id, connection = %to, %error, "terminal message waits for a resume");
+                    }
                 }
             }
         }

@@ -14,6 +14,7 @@ mod messages;
 mod control;
 mod errors;
 mod payloads;
+mod limits;
 mod middleware;
 mod wiring;
 mod worker;

@@ -17,6 +17,8 @@ use lift::identity::{Authenticate, Denied, Handshake, Identity};
 use lift::json::Json;
 use lift::outbound::Outbound;
 use lift::outbound::memory::MemoryPosts;
+use lift::overload::Load;
+use lift::rate::memory::MemoryRates;
 use lift::registry::Connections;
 use lift::registry::memory::MemoryRegistry;
 use lift::task::handle::Task;
@@ -38,6 +40,8 @@ fn backends() -> Backends {
         tasks: Arc::new(MemoryTasks::default()),
         connections: Connections::new(MemoryRegistry::default()),
         connection_age_max: Duration::MAX,
+        rates: Arc::new(MemoryRates::default()),
+        load: Load::default(),
         outbound: Outbound::new(MemoryPosts::default()),
         results: Arc::new(MemoryResults::default()),
         clock: Clock::system(),

@@ -14,6 +14,8 @@ use lift::id::{ConnectionId, Owner, RequestId};
 use lift::identity::Identity;
 use lift::outbound::memory::MemoryPosts;
 use lift::outbound::{Outbound, Post, PostError};
+use lift::overload::Load;
+use lift::rate::memory::MemoryRates;
 use lift::registry::Connections;
 use lift::registry::memory::MemoryRegistry;
 use lift::task::memory::{MemoryResults, MemoryTasks};
@@ -111,6 +113,8 @@ impl World {
             tasks: Arc::new(wrap(stored.clone())),
             connections: Connections::new(MemoryRegistry::default()),
             connection_age_max: Duration::MAX,
+            rates: Arc::new(MemoryRates::default()),
+            load: Load::default(),
             outbound: Outbound::new(posts.clone()),
             results: Arc::new(results.clone()),
             clock: Clock::starting_at(START),
@@ -234,7 +238,7 @@ impl Client {
             .await;
         let answer = String::from_utf8(reply.message.to_bytes().to_vec()).unwrap();
         drop(reply.hold);
-        self.runtime.follow(&self.connection, reply.follow).await;
+        self.runtime.follow(&self.connection.id, reply.follow).await;
         answer
     }
 

@@ -9,6 +9,8 @@ use lift::clock::{Clock, Timestamp};
 use lift::event::Connection;
 use lift::id::Owner;
 use lift::outbound::Outbound;
+use lift::overload::Load;
+use lift::rate::memory::MemoryRates;
 use lift::registry::Connections;
 use lift::registry::memory::MemoryRegistry;
 use lift::task::memory::{MemoryResults, MemoryTasks};
@@ -175,6 +177,8 @@ impl World {
             tasks: Arc::new(self.store.clone()),
             connections: Connections::new(MemoryRegistry::default()),
             connection_age_max: Duration::MAX,
+            rates: Arc::new(MemoryRates::default()),
+            load: Load::default(),
             outbound: Outbound::new(self.gateway.clone()),
             results: Arc::new(self.results.clone()),
             clock: Clock::starting_at(self.now() + skew),
@@ -219,13 +223,13 @@ impl World {
             let message = serde_json::from_slice(&reply.message.to_bytes()).unwrap();
             if follows_first {
                 // A route response leaves when the function returns: after all that it posted.
-                runtime.follow(&connection, reply.follow).await;
+                runtime.follow(&connection.id, reply.follow).await;
                 let _ = answer.send(message);
                 drop(reply.hold);
             } else {
                 let _ = answer.send(message);
                 drop(reply.hold);
-                runtime.follow(&connection, reply.follow).await;
+                runtime.follow(&connection.id, reply.follow).await;
             }
         });
         answered

@@ -147,6 +147,18 @@ fn banner(config: &Config, server: &Server) -> std::io::Result<()> {
         limits.running_max,
         limits.running_per_owner_max,
     )?;
+    let rate = |rate: Option<lift::rate::Rate>| {
+        rate.map_or_else(|| "off".to_owned(), |rate| rate.to_string())
+    };
+    writeln!(
+        out,
+        "  rates    connection {}, user {}, tenant {}; connects: user {}, tenant {}",
+        rate(limits.connection_rate),
+        rate(limits.user_rate),
+        rate(limits.tenant_rate),
+        rate(limits.user_connect_rate),
+        rate(limits.tenant_connect_rate),
+    )?;
     if config.own_keys.is_some() {
         let mint = format!("token mint --data-dir {dir} --sub ada --tenant acme");
         writeln!(

@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use serde_json::json;
+
 use crate::support::home::Home;
 use crate::support::within;
 
@@ -122,4 +124,32 @@ async fn keys_are_made_once_for_the_owner_alone() {
     let server = home.start(&[]).await;
     assert_eq!(keys(), made);
     server.connect(&token).await;
+}
+
+#[tokio::test]
+async fn rates_and_numbers_of_connections_are_what_was_set() {
+    let home = Home::new();
+    let args = [
+        "--user-rate",
+        "1/s:2",
+        "--connections-per-user-max=1",
+        "--tenant-rate=off",
+    ];
+    let server = home.start(&args).await;
+    let ada = home.token("ada", "acme");
+    let mut connection = server.connect(&ada).await;
+    let mut codes = Vec::new();
+    for id in ["1", "2", "3"] {
+        let answer = connection.ask(json!({"id": id, "action": "echo"})).await;
+        codes.push(answer["error"]["code"].as_str().map(str::to_owned));
+    }
+    assert_eq!(codes, [None, None, Some("RATE_LIMITED".to_owned())]);
+    let bearer = format!("Bearer {ada}");
+    let refused = server.upgrade("/", &[("authorization", &bearer)]).await;
+    assert_eq!(refused.status, 429);
+    assert_eq!(refused.body, r#"{"message":"Too Many Requests"}"#);
+    server.connect(&home.token("bob", "acme")).await;
+    let said = home.output(&["--user-rate", "5/m"]).await;
+    let said = String::from_utf8(said.stderr).unwrap();
+    assert!(said.contains("`N/s:BURST`"), "{said}");
 }
