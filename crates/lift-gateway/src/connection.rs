@@ -1,9 +1,11 @@
 //! In: one session and its socket. Out: what the session asks for, done: invocations, frames, timers.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use lift_apigw::close::Close;
@@ -33,6 +35,8 @@ pub(crate) enum End {
     HangUp,
 }
 
+type Invoked = Result<Answer, InvokeError>;
+
 /// Carries out one session.
 pub(crate) struct Task {
     slot: Arc<Slot>,
@@ -40,7 +44,7 @@ pub(crate) struct Task {
     clock: Clock,
     integration: Integration,
     limits: Limits,
-    invocations: JoinSet<(u64, Result<Answer, InvokeError>)>,
+    invocations: JoinSet<(u64, Invoked)>,
     running: HashMap<u64, AbortHandle>,
     timer: Timer,
     actions: Vec<Action>,
@@ -136,25 +140,21 @@ impl Task {
         tokio::select! {
             () = self.slot.wake.notified() => self.act(),
             () = self.timer.due() => self.tell(Session::tick),
-            Some(done) = self.invocations.join_next() => self.invoked(done),
+            Some(done) = self.invocations.join_next() => self.joined(done),
         }
     }
 
-    fn invoked(&mut self, done: Result<(u64, Result<Answer, InvokeError>), JoinError>) {
-        let (invocation, answer) = match done {
-            Ok(done) => done,
-            Err(error) => {
-                let failed = self
-                    .running
-                    .iter()
-                    .find(|(_, handle)| handle.id() == error.id());
-                let Some((invocation, _)) = failed else {
-                    return;
-                };
-                (*invocation, Err(InvokeError::Crashed))
-            }
+    fn joined(&mut self, done: Result<(u64, Invoked), JoinError>) {
+        // An invocation catches its own panics: only one that was abandoned has no outcome.
+        let Ok((invocation, answer)) = done else {
+            return;
         };
         self.running.remove(&invocation);
+        self.invoked(invocation, answer);
+        self.act();
+    }
+
+    fn invoked(&mut self, invocation: u64, answer: Invoked) {
         let (outcome, receipt) = match answer {
             Ok(Answer { body, receipt }) => (Ok(body), receipt),
             Err(error) => {
@@ -168,10 +168,13 @@ impl Task {
                 (Err(error), None)
             }
         };
-        self.input(Input::Invoked {
+        let input = Input::Invoked {
             invocation,
             outcome,
-        });
+        };
+        let now = self.clock.now();
+        self.slot
+            .with(|session, actions| session.handle(now, input, actions));
         // The answer's frame is queued: posts made from now on come after it.
         drop(receipt);
     }
@@ -190,13 +193,28 @@ impl Task {
         self.act();
     }
 
-    /// Does what the session asked for since the last time.
+    /// Does what the session asked for since the last time, and what it asks for meanwhile.
     fn act(&mut self) {
-        let mut actions = std::mem::take(&mut self.actions);
-        self.slot.take_actions(&mut actions);
+        loop {
+            let mut actions = std::mem::take(&mut self.actions);
+            self.slot.take_actions(&mut actions);
+            let answered = self.carry_out(&mut actions);
+            self.actions = actions;
+            if answered.is_empty() {
+                return;
+            }
+            for (invocation, answer) in answered {
+                self.invoked(invocation, answer);
+            }
+        }
+    }
+
+    /// Does these; gives the invocations that were answered at once.
+    fn carry_out(&mut self, actions: &mut Vec<Action>) -> Vec<(u64, Invoked)> {
+        let mut answered = Vec::new();
         for action in actions.drain(..) {
             match action {
-                Action::Invoke(invoke) => self.invoke(invoke),
+                Action::Invoke(invoke) => answered.extend(self.invoke(invoke)),
                 Action::Abandon { invocation } => {
                     if let Some(handle) = self.running.remove(&invocation) {
                         handle.abort();
@@ -210,10 +228,12 @@ impl Task {
                 Action::HangUp => self.end = Some(End::HangUp),
             }
         }
-        self.actions = actions;
+        answered
     }
 
-    fn invoke(&mut self, invoke: Invoke) {
+    /// Begins an invocation. One that needs to wait for nothing is done here and now: a task of its
+    /// own would cost more than most such functions do.
+    fn invoke(&mut self, invoke: Invoke) -> Option<(u64, Invoked)> {
         let Invoke {
             invocation,
             function,
@@ -228,11 +248,20 @@ impl Task {
             event,
             deadline: timeout,
         };
-        let integration = self.integration.clone();
+        let answering = AssertUnwindSafe(self.integration.clone().oneshot(call)).catch_unwind();
+        let mut answering = Box::pin(answering.map(|done| match done {
+            Ok(answer) => answer,
+            Err(_panic) => Err(InvokeError::Crashed),
+        }));
+        // Whoever would be woken by this first look is looked at again in the task.
+        if let Some(answer) = (&mut answering).now_or_never() {
+            return Some((invocation, answer));
+        }
         let handle = self
             .invocations
-            .spawn(async move { (invocation, integration.oneshot(call).await) });
+            .spawn(async move { (invocation, answering.await) });
         self.running.insert(invocation, handle);
+        None
     }
 }
 

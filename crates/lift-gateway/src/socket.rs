@@ -64,12 +64,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     ///
     /// Dropping the future loses nothing.
     pub(crate) async fn exchange(&mut self, slot: &Slot, inputs: &mut Vec<Input>) {
-        let room = slot.with(|session, _| session.read_room()).min(READ_BATCH);
         let mut next = || slot.with(|session, _| session.next_frame());
         poll_fn(|cx| {
             if let Err(dropped) = self.poll_write(cx, &mut next, inputs) {
                 inputs.push(dropped);
             }
+            // Asked now: what was just written may have made the room.
+            let room = slot.with(|session, _| session.read_room()).min(READ_BATCH);
             self.poll_read(cx, room, inputs);
             if inputs.is_empty() {
                 Poll::Pending
