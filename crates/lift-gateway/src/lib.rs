@@ -32,8 +32,11 @@ pub use connections::Connections;
 pub use gateway::{Gateway, ResponseBody};
 pub use integration::{Answer, Integration, Invocation, Receipt};
 pub use lift_apigw::id::{ConnectionId, RequestId};
+pub use session::identity::{IdentitySource, IdentitySourceError};
+pub use session::quota::{Quota, Rate, UnknownQuota};
 pub use session::route::{RouteSelection, RouteSelectionError};
 pub use session::rules::{
-    Api, AuthorizerRules, IdentitySource, Limits, Paths, Route, RouteResponse, Rules,
+    Api, AuthorizerRules, Limits, Management, Paths, Route, RouteIntegration, RouteResponse, Rules,
+    RulesError,
 };
 pub use session::{Function, InvokeError, PostError, Timestamp};
