@@ -56,13 +56,14 @@ impl Connections {
         posted
     }
 
-    /// Queues a message for every open connection; one whose queue is full goes without.
+    /// Queues a message for every open connection; one whose queue is full goes without, and no rate
+    /// counts it.
     pub fn post_all(&self, payload: &Bytes) {
         let slots: Vec<_> = self.slots().values().map(Arc::clone).collect();
         let now = self.table.clock.now();
         for slot in slots {
             if slot
-                .with(|session, _| session.post(now, payload.clone()))
+                .with(|session, _| session.announce(now, payload.clone()))
                 .is_ok()
             {
                 slot.wake.notify_one();

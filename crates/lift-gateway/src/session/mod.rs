@@ -261,6 +261,21 @@ impl Session {
     /// budget is full.
     pub fn post(&mut self, now: Timestamp, payload: Bytes) -> Result<(), PostError> {
         self.called(now)?;
+        self.queue(now, payload)
+    }
+
+    /// Queues a message that the host has for all its clients; no rate counts it.
+    ///
+    /// # Errors
+    /// Not accepted yet or gone; over the message limit; the queue or the process's budget is full.
+    pub fn announce(&mut self, now: Timestamp, payload: Bytes) -> Result<(), PostError> {
+        let Phase::Open { .. } = self.phase else {
+            return Err(PostError::Gone);
+        };
+        self.queue(now, payload)
+    }
+
+    fn queue(&mut self, now: Timestamp, payload: Bytes) -> Result<(), PostError> {
         self.outbox.post(&self.rules.limits, payload)?;
         self.clocks.active(now);
         Ok(())
@@ -383,7 +398,7 @@ impl Session {
         let Some((route, rule)) = route::select(&self.rules, text) else {
             return self.send_error(now, error_frame::FORBIDDEN, &request_id);
         };
-        if !self.throttle.route(&self.rules, route, now) {
+        if !self.throttle.route(route, rule, now) {
             return self.send_error(now, error_frame::TOO_MANY_REQUESTS, &request_id);
         }
         if let RouteIntegration::Mock(text) = &rule.integration {

@@ -7,7 +7,7 @@ use lift_apigw::event::CONNECT;
 
 use super::Timestamp;
 use super::quota::Rate;
-use super::rules::Rules;
+use super::rules::{Route, Rules};
 
 /// A token bucket as one number: when it will be full again, in ns since the epoch (GCRA, ITU-T I.371).
 #[derive(Debug, Default)]
@@ -56,7 +56,9 @@ impl Throttle {
     /// Whether a handshake may go on.
     pub(super) fn connection(&self, rules: &Rules, now: Timestamp) -> bool {
         let rate = rules.limits.connection_rate;
-        rate.is_none_or(|rate| self.connections.take(rate, now)) && self.route(rules, CONNECT, now)
+        let route = rules.routes.get(CONNECT);
+        rate.is_none_or(|rate| self.connections.take(rate, now))
+            && route.is_none_or(|route| self.route(CONNECT, route, now))
     }
 
     /// Whether a message or an `@connections` call may go on.
@@ -66,11 +68,11 @@ impl Throttle {
     }
 
     /// Whether a route may take another message.
-    pub(super) fn route(&self, rules: &Rules, key: &str, now: Timestamp) -> bool {
-        let rate = rules.routes.get(key).and_then(|route| route.rate);
-        match (rate, self.routes.get(key)) {
-            (Some(rate), Some(bucket)) => bucket.take(rate, now),
-            (Some(_), None) | (None, _) => true,
-        }
+    pub(super) fn route(&self, key: &str, route: &Route, now: Timestamp) -> bool {
+        let Some(rate) = route.rate else {
+            return true;
+        };
+        let bucket = self.routes.get(key);
+        bucket.is_none_or(|bucket| bucket.take(rate, now))
     }
 }

@@ -336,6 +336,11 @@ impl Side for Pure {
         }
     }
 
+    async fn announce(&mut self, message: &str) {
+        let message = message.to_owned().into_bytes().into();
+        self.drive(|session, now, _| session.announce(now, message).unwrap());
+    }
+
     async fn stall(&mut self) {
         self.stalled = true;
     }

@@ -27,6 +27,7 @@ pub(crate) trait Side {
     async fn advance(&mut self, by: Duration);
     /// The status of an `@connections` call, and the body of a `GET`.
     async fn call(&mut self, call: Call) -> (u16, Option<Value>);
+    async fn announce(&mut self, message: &str);
     async fn stall(&mut self);
     async fn fill(&mut self, bytes: usize);
     async fn drain(&mut self, close_after: Duration);
@@ -183,6 +184,7 @@ async fn step(side: &mut impl Side, line: &str, state: &mut State) -> Result<(),
         | "get-to" => {
             call(side, verb, rest, &mut state.kept).await?;
         }
+        "announce" => side.announce(rest).await,
         "stall" => side.stall().await,
         "fill" => side.fill(number(rest)?).await,
         "drain" => side.drain(duration(rest)?).await,

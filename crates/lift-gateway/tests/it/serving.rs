@@ -1,6 +1,7 @@
 //! In: a gateway under load and at its end. Out: whether it keeps serving, and stops in order.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,13 +9,13 @@ use std::time::Duration;
 use futures_util::{SinkExt as _, StreamExt as _};
 use lift_gateway::{
     Answer, ConnectionId, Connections, Function, Gateway, Integration, Invocation, InvokeError,
-    Receipt, Rules,
+    Limits, Management, Receipt, Route, Rules,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, interval, timeout};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 
@@ -164,6 +165,44 @@ async fn a_panic_in_the_integration_is_an_internal_error() {
     served.stop().await;
 }
 
+/// The scripts say it to the millisecond on a clock that the test moves; here real time passes.
+#[tokio::test]
+async fn an_hour_of_use_and_two_hours_of_life_pass_in_seconds() {
+    const SPEED: u32 = 900;
+    let ping = Duration::from_secs(3 * 60) / SPEED;
+    let (hour, idle) = (Duration::from_secs(3600), Duration::from_secs(600));
+    let mut rules = Rules::default().route("ping", Route::mock("pong").two_way());
+    rules.limits = Limits::api_gateway();
+    rules.limits.speed = NonZeroU32::new(SPEED).unwrap();
+    let served = serve(rules, echo()).await;
+    let lived = async |used: Duration| {
+        let mut client = served.open().await;
+        let (opened, mut rhythm) = (Instant::now(), interval(ping));
+        loop {
+            tokio::select! {
+                _ = rhythm.tick(), if opened.elapsed() < used / SPEED => {
+                    client.send(text(r#"{"action":"ping"}"#)).await.unwrap();
+                }
+                received = client.received() => match received.unwrap() {
+                    Received::Text(pong) => assert_eq!(pong, "pong"),
+                    closed => break (opened.elapsed() * SPEED, closed),
+                },
+            }
+        }
+    };
+    let both = async { tokio::join!(lived(hour), lived(3 * hour)) };
+    let (idled, aged) = timeout(2 * DEADLINE, both).await.expect("both are closed");
+    for closed in [&idled.1, &aged.1] {
+        assert_eq!(
+            *closed,
+            Received::Close(Some((1001, "Going away".to_owned())))
+        );
+    }
+    assert!(hour + idle / 2 < idled.0 && idled.0 < 2 * hour, "{idled:?}");
+    assert!(aged.0 >= 2 * hour, "{aged:?}");
+    served.stop().await;
+}
+
 #[tokio::test]
 async fn a_drain_refuses_upgrades_and_lets_messages_finish() {
     let (invoked, mut invocations) = mpsc::channel::<Function>(8);
@@ -254,6 +293,23 @@ async fn slow_and_absent_handshakes_are_cut_off() {
         ended.expect("the gateway hangs up").unwrap();
         assert!(!answer.starts_with(b"HTTP/1.1 101"));
     }
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_whose_body_never_comes_is_cut_off() {
+    let mut rules = Rules::default();
+    rules.management = Management::Unsigned;
+    rules.limits.handshake = Duration::from_millis(50);
+    let served = serve(rules, echo()).await;
+    let mut stream = TcpStream::connect(served.address).await.unwrap();
+    let head =
+        "POST /@connections/JC1dgf9yoAMCK-g= HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nx";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let ended = timeout(DEADLINE, stream.read_to_end(&mut answer)).await;
+    ended.expect("the gateway hangs up").unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 408"));
     served.stop().await;
 }
 

@@ -193,6 +193,11 @@ impl Side for Sockets {
         }
     }
 
+    async fn announce(&mut self, message: &str) {
+        let message = Bytes::copy_from_slice(message.as_bytes());
+        self.gateway.connections().post_all(&message);
+    }
+
     async fn stall(&mut self) {
         // A client of this kind reads only when it is asked to.
         self.stalled = true;
