@@ -91,12 +91,15 @@ impl Gateway {
     /// Accepts connections until the shutdown, then drains for at most [`drain`](crate::Limits::drain).
     ///
     /// # Errors
-    /// The listener has no address. A failing accept is no error: it is logged and tried again.
+    /// The rules are none that API Gateway would take ([`Rules::check`]), or the listener has no
+    /// address. A failing accept is no error: it is logged and tried again.
     pub async fn serve(
         &self,
         listener: TcpListener,
         shutdown: CancellationToken,
     ) -> io::Result<()> {
+        let checked = self.rules().check();
+        checked.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         listener::serve(self, listener, shutdown).await
     }
 

@@ -2,7 +2,9 @@
 //!
 //! A [`Gateway`] keeps the contract of API Gateway's WebSocket APIs on one machine: routes, events,
 //! limits, close codes and the `@connections` calls. Every rule lives in the pure
-//! [`session`] module (time and input in, actions out); the rest moves bytes.
+//! [`session`] module (time and input in, actions out); the rest moves bytes. The limits are API
+//! Gateway's but for its rates; [`Limits::api_gateway`] keeps these, too, and
+//! [`Limits::relax`] lifts one by name.
 //!
 //! ```no_run
 //! # async fn run() -> std::io::Result<()> {

@@ -183,8 +183,11 @@ fn page() -> String {
     );
     page.push_str("## Open details of kept rules\n\n");
     let open = rules.iter().filter(|rule| rule.open.is_some());
-    let open = open.map(|rule| vec![cell(&rule.open), cell(&rule.settle), rule.link()]);
-    table(&mut page, &["open", "to settle it", "script"], open);
+    let open = open.map(|rule| {
+        let (open, settle) = (cell(&rule.open), cell(&rule.settle));
+        vec![rule.rule.clone(), open, settle, rule.link()]
+    });
+    table(&mut page, &["rule", "open", "to settle it", "script"], open);
     page.push_str("## Of this gateway's own\n\n");
     let own =
         of(Mark::Chosen).map(|rule| vec![rule.rule.clone(), rule.source.clone(), rule.link()]);

@@ -314,6 +314,15 @@ async fn a_call_whose_body_never_comes_is_cut_off() {
 }
 
 #[tokio::test]
+async fn rules_that_api_gateway_would_not_take_are_not_served() {
+    let gateway = Gateway::new(Rules::default().one_way("$join"), echo());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let served = gateway.serve(listener, CancellationToken::new());
+    let refused = timeout(DEADLINE, served).await.unwrap().unwrap_err();
+    assert_eq!(refused.to_string(), "a route's key cannot be `$join`");
+}
+
+#[tokio::test]
 async fn connections_over_the_limit_are_refused() {
     let mut rules = Rules::default();
     rules.limits.connections_max = 1;
