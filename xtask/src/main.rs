@@ -9,7 +9,8 @@ const USAGE: &str = "\
 usage: cargo x TASK
   test   everything CI runs: tidy, format, clippy, all tests, docs, examples, demo
   tidy   architecture and house checks alone
-  full   what takes longer: coverage, benchmarks, the long crash test";
+  full   what takes longer: coverage, benchmarks, the long crash test
+  compatibility  writes docs/compatibility.md from the conversation scripts";
 
 fn main() -> ExitCode {
     let task = std::env::args().nth(1).unwrap_or_default();
@@ -17,6 +18,7 @@ fn main() -> ExitCode {
         "test" => steps::test(),
         "tidy" => tidy::check(),
         "full" => steps::full(),
+        "compatibility" => steps::compatibility(),
         _ => Err(USAGE.to_owned()),
     };
     match done {

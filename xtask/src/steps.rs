@@ -68,6 +68,14 @@ fn foreign_clients() -> Result<(), String> {
     Ok(())
 }
 
+/// Writes `docs/compatibility.md`; the test that otherwise compares it knows how.
+pub(crate) fn compatibility() -> Result<(), String> {
+    run_with(
+        "cargo test --quiet -p lift-gateway --test it compatibility_page",
+        &[("COMPATIBILITY", "write")],
+    )
+}
+
 /// What takes longer than CI has.
 pub(crate) fn full() -> Result<(), String> {
     foreign_clients()?;

@@ -78,6 +78,11 @@ impl Close {
         code: INVALID_PAYLOAD,
         reason: "Invalid UTF-8",
     };
+    /// Too many messages from this client (*unverified* text).
+    pub const TOO_MANY_MESSAGES: Self = Self {
+        code: POLICY,
+        reason: "Too many requests",
+    };
     /// A frame over the limit (*unverified* text).
     pub const FRAME_TOO_BIG: Self = Self {
         code: TOO_BIG,

@@ -21,7 +21,13 @@ pub const INTEGRATION_TIMEOUT_MIN: Duration = Duration::from_millis(50);
 pub const AUTHORIZER_RESULT_BYTES_MAX: usize = 8 * 1024;
 /// The URL with its query string, in characters.
 pub const URL_CHARS_MAX: usize = 4096;
-/// What a function may return, in bytes (Lambda quotas, synchronous payload).
-pub const FUNCTION_RESPONSE_BYTES_MAX: usize = 6 * 1024 * 1024;
+/// What a function may return, in bytes: Lambda's 6 MiB and the 100 that its runtime emulator adds.
+pub const FUNCTION_RESPONSE_BYTES_MAX: usize = 6 * 1024 * 1024 + 100;
 /// Routes of one API.
 pub const ROUTES_MAX: usize = 300;
+/// New connections a second, over all APIs of an account and region; above it 429.
+pub const CONNECTIONS_PER_SECOND: u32 = 500;
+/// Requests a second, over all APIs of an account and region, `@connections` calls included.
+pub const REQUESTS_PER_SECOND: u32 = 10_000;
+/// Requests that may come at once before that rate holds.
+pub const REQUESTS_BURST: u32 = 5_000;

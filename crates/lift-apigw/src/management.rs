@@ -13,6 +13,9 @@ pub const FOUND: u16 = 200;
 /// Status of a connection that is being closed; the body is empty.
 pub const DELETED: u16 = 204;
 
+/// The header that names an error for SDKs.
+pub const ERROR_TYPE_HEADER: &str = "x-amzn-ErrorType";
+
 /// The body of `GET /@connections/{id}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -69,7 +72,7 @@ impl Refusal {
         }
     }
 
-    /// The value of the `x-amzn-ErrorType` header, which names the error for SDKs.
+    /// The value of [`ERROR_TYPE_HEADER`].
     #[must_use]
     pub fn error_type(self) -> &'static str {
         match self {

@@ -8,10 +8,11 @@ use bytes::Bytes;
 use lift_apigw::management;
 use tokio::sync::Notify;
 
-use crate::ConnectionId;
 use crate::clock::Clock;
 use crate::session::outbox::Budget;
+use crate::session::throttle::Throttle;
 use crate::session::{Action, Input, PostError, Session, Timestamp};
+use crate::{ConnectionId, Rules};
 
 /// The open connections of a gateway. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -23,16 +24,17 @@ pub struct Connections {
 struct Table {
     slots: RwLock<HashMap<ConnectionId, Arc<Slot>>>,
     budget: Arc<Budget>,
+    throttle: Arc<Throttle>,
     open: AtomicUsize,
     clock: Clock,
 }
 
 impl Connections {
-    pub(crate) fn new(clock: Clock, process_queued_bytes_max: usize) -> Self {
-        let budget = Arc::new(Budget::new(process_queued_bytes_max));
+    pub(crate) fn new(clock: Clock, rules: &Rules) -> Self {
         let table = Table {
             slots: RwLock::default(),
-            budget,
+            budget: Arc::new(Budget::new(rules.limits.process_queued_bytes_max)),
+            throttle: Arc::new(Throttle::new(rules)),
             open: AtomicUsize::new(0),
             clock,
         };
@@ -44,7 +46,8 @@ impl Connections {
     /// Queues a message for a connection; text if it is UTF-8, else binary.
     ///
     /// # Errors
-    /// The id is malformed or not connected, the payload too large, or the queue full.
+    /// The id is malformed or not connected, the rate used up, the payload too large, or the queue
+    /// full.
     pub fn post(&self, connection_id: &str, payload: Bytes) -> Result<(), PostError> {
         let slot = self.find(connection_id)?;
         let now = self.table.clock.now();
@@ -53,13 +56,14 @@ impl Connections {
         posted
     }
 
-    /// Queues a message for every open connection; one whose queue is full goes without.
+    /// Queues a message for every open connection; one whose queue is full goes without, and no rate
+    /// counts it.
     pub fn post_all(&self, payload: &Bytes) {
         let slots: Vec<_> = self.slots().values().map(Arc::clone).collect();
         let now = self.table.clock.now();
         for slot in slots {
             if slot
-                .with(|session, _| session.post(now, payload.clone()))
+                .with(|session, _| session.announce(now, payload.clone()))
                 .is_ok()
             {
                 slot.wake.notify_one();
@@ -72,7 +76,9 @@ impl Connections {
     /// # Errors
     /// The id is malformed or not connected.
     pub fn get(&self, connection_id: &str) -> Result<management::Connection<'static>, PostError> {
-        self.find(connection_id)?.with(|session, _| session.get())
+        let now = self.table.clock.now();
+        self.find(connection_id)?
+            .with(|session, _| session.get(now))
     }
 
     /// Closes a connection with 1000, after what is queued for it.
@@ -151,6 +157,10 @@ impl Connections {
 
     pub(crate) fn budget(&self) -> Arc<Budget> {
         Arc::clone(&self.table.budget)
+    }
+
+    pub(crate) fn throttle(&self) -> Arc<Throttle> {
+        Arc::clone(&self.table.throttle)
     }
 
     fn find(&self, connection_id: &str) -> Result<Arc<Slot>, PostError> {

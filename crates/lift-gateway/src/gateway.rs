@@ -11,18 +11,21 @@ use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, SEC_WEBSOCKET_ACCEPT, UPGRADE};
 use http::header::{SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL};
 use http::{Request, Response, StatusCode};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::Body;
 use hyper::upgrade::OnUpgrade;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower::BoxError;
 
 use crate::clock::Clock;
 use crate::connection::{self, Decision};
 use crate::session::handshake::{self, Refusal, Upgrade};
-use crate::session::{Input, Session};
+use crate::session::management::{self, Done, Operation, Reply};
+use crate::session::{Input, PostError, Session};
 use crate::{ConnectionId, Connections, Integration, Rules, listener};
 
 /// The body of a handshake's response.
@@ -58,7 +61,7 @@ impl Gateway {
     #[must_use]
     pub fn new(rules: Rules, integration: Integration) -> Self {
         let clock = Clock::start();
-        let connections = Connections::new(clock, rules.limits.process_queued_bytes_max);
+        let connections = Connections::new(clock, &rules);
         let shared = Shared {
             rules: Arc::new(rules),
             integration: Mutex::new(integration),
@@ -88,20 +91,63 @@ impl Gateway {
     /// Accepts connections until the shutdown, then drains for at most [`drain`](crate::Limits::drain).
     ///
     /// # Errors
-    /// The listener has no address. A failing accept is no error: it is logged and tried again.
+    /// The rules are none that API Gateway would take ([`Rules::check`]), or the listener has no
+    /// address. A failing accept is no error: it is logged and tried again.
     pub async fn serve(
         &self,
         listener: TcpListener,
         shutdown: CancellationToken,
     ) -> io::Result<()> {
+        let checked = self.rules().check();
+        checked.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         listener::serve(self, listener, shutdown).await
     }
 
     /// Answers one HTTP request; an upgrade becomes a connection once its response is written.
     ///
     /// A host calls it from its own server, which must allow upgrades. Dropping the future counts
-    /// as the client going away.
-    pub async fn handle<B>(
+    /// as the client going away. A call of `@connections` is answered where the rules say so.
+    pub async fn handle<B>(&self, request: Request<B>, peer: SocketAddr) -> Response<ResponseBody>
+    where
+        B: Body,
+        B::Error: Into<BoxError>,
+    {
+        let (method, path) = (request.method().as_str(), request.uri().path());
+        match management::parse(self.rules(), method, path) {
+            None => self.upgrade(request, peer).await,
+            Some(Ok(call)) => self.manage(&call, request.into_body()).await,
+            Some(Err(reply)) => managed(reply),
+        }
+    }
+
+    async fn manage<B>(&self, call: &management::Call, body: B) -> Response<ResponseBody>
+    where
+        B: Body,
+        B::Error: Into<BoxError>,
+    {
+        let (connections, id) = (&self.shared.connections, call.connection_id.as_str());
+        managed(call.reply(match call.operation {
+            Operation::Get => connections.get(id).map(Done::Found),
+            Operation::Delete => connections.delete(id).map(|()| Done::Deleted),
+            Operation::Post => {
+                let limits = &self.shared.rules.limits;
+                let payload = Limited::new(body, limits.message_bytes_max).collect();
+                match tokio::time::timeout(limits.handshake, payload).await {
+                    Ok(Ok(payload)) => {
+                        let posted = connections.post(id, payload.to_bytes());
+                        posted.map(|()| Done::Posted)
+                    }
+                    Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                        Err(PostError::PayloadTooLarge)
+                    }
+                    // The caller is gone, or as good as gone.
+                    Ok(Err(_)) | Err(_) => return refused(&Refusal::new(408)),
+                }
+            }
+        }))
+    }
+
+    async fn upgrade<B>(
         &self,
         mut request: Request<B>,
         peer: SocketAddr,
@@ -178,7 +224,8 @@ impl Gateway {
             return Err(Refusal::new(500));
         };
         let session = Session::new(Arc::clone(rules), upgrade, id, seed, clock.now())
-            .with_budget(connections.budget());
+            .with_budget(connections.budget())
+            .with_throttle(connections.throttle());
         let slot = connections.insert(id, session);
         if self.is_draining() {
             // The drain began in between and may not have seen this connection.
@@ -264,6 +311,23 @@ fn accepted(accept: &str, subprotocol: Option<&str>) -> Response<ResponseBody> {
         if let Some(value) = value.and_then(|value| HeaderValue::from_str(value).ok()) {
             headers.insert(name, value);
         }
+    }
+    response
+}
+
+fn managed(reply: Reply) -> Response<ResponseBody> {
+    let Reply {
+        status,
+        header,
+        body,
+    } = reply;
+    let mut response = refused(&Refusal {
+        status,
+        headers: header.into_iter().collect(),
+        body,
+    });
+    if response.body().size_hint().exact() == Some(0) {
+        response.headers_mut().remove(CONTENT_TYPE);
     }
     response
 }

@@ -2,7 +2,9 @@
 //!
 //! A [`Gateway`] keeps the contract of API Gateway's WebSocket APIs on one machine: routes, events,
 //! limits, close codes and the `@connections` calls. Every rule lives in the pure
-//! [`session`] module (time and input in, actions out); the rest moves bytes.
+//! [`session`] module (time and input in, actions out); the rest moves bytes. The limits are API
+//! Gateway's but for its rates; [`Limits::api_gateway`] keeps these, too, and
+//! [`Limits::relax`] lifts one by name.
 //!
 //! ```no_run
 //! # async fn run() -> std::io::Result<()> {
@@ -32,8 +34,11 @@ pub use connections::Connections;
 pub use gateway::{Gateway, ResponseBody};
 pub use integration::{Answer, Integration, Invocation, Receipt};
 pub use lift_apigw::id::{ConnectionId, RequestId};
+pub use session::identity::{IdentitySource, IdentitySourceError};
+pub use session::quota::{Quota, Rate, UnknownQuota};
 pub use session::route::{RouteSelection, RouteSelectionError};
 pub use session::rules::{
-    Api, AuthorizerRules, IdentitySource, Limits, Paths, Route, RouteResponse, Rules,
+    Api, AuthorizerRules, Limits, Management, Paths, Route, RouteIntegration, RouteResponse, Rules,
+    RulesError,
 };
 pub use session::{Function, InvokeError, PostError, Timestamp};

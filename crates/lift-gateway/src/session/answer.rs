@@ -8,20 +8,23 @@ use lift_apigw::response::Response;
 
 use super::InvokeError;
 use super::outbox::Frame;
-use super::rules::RouteResponse;
+use super::rules::{Limits, RouteResponse};
 
 /// The frame for the caller, or the text of the error frame.
 ///
 /// The status code changes nothing (captured: a 500's body arrives as a normal message). A result
 /// that is no proxy response is an error on both kinds of routes (*unverified* on one-way ones).
-/// *Unverified* choices for two-way routes: no body, no frame; base64 is decoded; a body over the
+/// Lambda fails a function that returns more than its limit. *Unverified* choices for two-way routes: no body, no frame; base64 is decoded; a body over the
 /// message limit is an internal error.
 pub(super) fn frame(
     response: RouteResponse,
     outcome: &Result<Bytes, InvokeError>,
-    message_bytes_max: usize,
+    limits: &Limits,
 ) -> Result<Option<Frame>, &'static str> {
     let answer = match outcome {
+        Ok(answer) if answer.len() > limits.response_bytes_max => {
+            return Err(INTERNAL_SERVER_ERROR);
+        }
         Ok(answer) => answer,
         Err(InvokeError::TimedOut) => return Err(ENDPOINT_REQUEST_TIMED_OUT),
         Err(_) => return Err(INTERNAL_SERVER_ERROR),
@@ -39,7 +42,7 @@ pub(super) fn frame(
     } else {
         Frame::Text(body.into_owned().into())
     };
-    if frame.len() > message_bytes_max {
+    if frame.len() > limits.message_bytes_max {
         return Err(INTERNAL_SERVER_ERROR);
     }
     Ok(Some(frame))

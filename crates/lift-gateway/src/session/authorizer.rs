@@ -11,28 +11,11 @@ use lift_apigw::fields::{Fields, OneOrMany, Scalar, Text};
 use lift_apigw::limits::AUTHORIZER_RESULT_BYTES_MAX;
 
 use super::InvokeError;
-use super::handshake::{Refusal, Upgrade};
-use super::rules::{AuthorizerRules, IdentitySource};
+use super::handshake::Refusal;
+use super::rules::AuthorizerRules;
 
 /// The authorizer's context and `principalId`, as events carry them.
 pub(super) type Context = Fields<'static, Scalar<'static>>;
-
-/// Refuses with 401, without asking, where an identity source is missing or empty.
-pub(super) fn check_sources(rules: &AuthorizerRules, upgrade: &Upgrade) -> Result<(), Refusal> {
-    let params = upgrade.params().unwrap_or_default();
-    let present = rules.identity_sources.iter().all(|source| match source {
-        IdentitySource::Header(name) => upgrade.last(name).is_some_and(|v| !v.is_empty()),
-        IdentitySource::Query(name) => {
-            let mut named = params.0.iter().filter(|(known, _)| known == name);
-            named.any(|(_, values)| values.iter().any(|v| !v.is_empty()))
-        }
-    });
-    if present {
-        Ok(())
-    } else {
-        Err(Refusal::new(401))
-    }
-}
 
 /// What the authorizer decides.
 ///

@@ -7,6 +7,7 @@ use lift_apigw::event::DISCONNECT;
 
 use super::events::At;
 use super::handshake::Refusal;
+use super::rules::RouteIntegration;
 use super::{Action, Call, Function, Phase, Session, Step, Timestamp};
 
 /// How an accepted connection ends.
@@ -94,7 +95,8 @@ impl Session {
                 (status_code, reason)
             }
         };
-        if self.rules.has(DISCONNECT) {
+        let route = self.rules.routes.get(DISCONNECT);
+        if let Some(RouteIntegration::Function) = route.map(|route| &route.integration) {
             let request_id = self.ids.request();
             let at = At {
                 request_id: &request_id,
@@ -103,7 +105,7 @@ impl Session {
             let event = self
                 .facts
                 .disconnect_event(&self.rules, status_code, &reason, at);
-            let timeout = self.rules.limits.integration_timeout;
+            let timeout = self.rules.timeout(DISCONNECT);
             let call = Call {
                 function: Function::Disconnect,
                 request_id,

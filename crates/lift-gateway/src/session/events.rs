@@ -50,6 +50,21 @@ impl Facts {
         }
     }
 
+    /// Whether a handshake's `context.NAME` holds something.
+    pub(super) fn has(&self, rules: &Rules, name: &str) -> bool {
+        let value = match name {
+            "apiId" => rules.api.api_id.as_str(),
+            "stage" => rules.api.stage.as_str(),
+            "domainName" => self.domain_name.as_str(),
+            "connectionId" => self.connection_id.as_str(),
+            "routeKey" => event::CONNECT,
+            "identity.sourceIp" => self.source_ip.as_str(),
+            "identity.userAgent" => self.user_agent.as_deref().unwrap_or_default(),
+            _ => "",
+        };
+        !value.is_empty()
+    }
+
     pub(super) fn describe(&self, last_active_at: Timestamp) -> management::Connection<'static> {
         management::Connection {
             connected_at: time::iso8601(self.connected_at.epoch_ms()).into(),

@@ -180,9 +180,11 @@ pub(super) fn check(rules: &Rules, upgrade: &Upgrade) -> Result<(), Refusal> {
 /// a WebSocket subprotocol").
 pub(super) fn decide(
     upgrade: &Upgrade,
+    limits: &Limits,
     outcome: &Result<Bytes, InvokeError>,
 ) -> Result<Option<String>, Refusal> {
     let answer = match outcome {
+        Ok(answer) if answer.len() > limits.response_bytes_max => return Err(Refusal::new(502)),
         Ok(answer) => answer,
         Err(InvokeError::TimedOut) => return Err(Refusal::new(504)),
         Err(_) => return Err(Refusal::new(502)),

@@ -31,13 +31,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use lift_apigw::close::Close;
 use lift_apigw::error_frame;
-use lift_apigw::management;
+use lift_apigw::management::Connection;
 
 use crate::{ConnectionId, RequestId};
 
 pub mod time;
+pub mod quota;
 pub mod rules;
+pub mod throttle;
 pub mod handshake;
+pub mod identity;
 mod authorizer;
 mod events;
 mod ids;
@@ -47,6 +50,7 @@ mod opening;
 mod answer;
 mod ending;
 pub mod outbox;
+pub mod management;
 mod clocks;
 mod types;
 
@@ -57,7 +61,8 @@ use self::events::{At, Facts};
 use self::handshake::Upgrade;
 use self::ids::Ids;
 use self::outbox::{Budget, Frame, Outbox};
-use self::rules::{RouteResponse, Rules};
+use self::rules::{RouteIntegration, RouteResponse, Rules};
+use self::throttle::{Bucket, Throttle};
 
 pub use self::time::Timestamp;
 pub use self::types::{Action, Function, Input, Invoke, InvokeError, PostError, Violation};
@@ -72,6 +77,8 @@ pub struct Session {
     trace: String,
     clocks: Clocks,
     outbox: Outbox,
+    throttle: Arc<Throttle>,
+    messages: Bucket,
     in_flight: BTreeMap<u64, InFlight>,
     invocations: u64,
 }
@@ -125,6 +132,8 @@ impl Session {
             ids,
             clocks: Clocks::new(now),
             outbox: Outbox::new(budget),
+            throttle: Arc::new(Throttle::new(&rules)),
+            messages: Bucket::default(),
             in_flight: BTreeMap::new(),
             invocations: 0,
             phase: Phase::Handshake {
@@ -140,6 +149,13 @@ impl Session {
     #[must_use]
     pub fn with_budget(mut self, budget: Arc<Budget>) -> Self {
         self.outbox = Outbox::new(budget);
+        self
+    }
+
+    /// Shares the rates with other sessions of the gateway.
+    #[must_use]
+    pub fn with_throttle(mut self, throttle: Arc<Throttle>) -> Self {
+        self.throttle = throttle;
         self
     }
 
@@ -241,11 +257,25 @@ impl Session {
     /// Queues a message for the client, as `POST @connections/{id}` does.
     ///
     /// # Errors
-    /// Not accepted yet or gone; over the message limit; the queue or the process's budget is full.
+    /// Not accepted yet or gone; over the rate or the message limit; the queue or the process's
+    /// budget is full.
     pub fn post(&mut self, now: Timestamp, payload: Bytes) -> Result<(), PostError> {
+        self.called(now)?;
+        self.queue(now, payload)
+    }
+
+    /// Queues a message that the host has for all its clients; no rate counts it.
+    ///
+    /// # Errors
+    /// Not accepted yet or gone; over the message limit; the queue or the process's budget is full.
+    pub fn announce(&mut self, now: Timestamp, payload: Bytes) -> Result<(), PostError> {
         let Phase::Open { .. } = self.phase else {
             return Err(PostError::Gone);
         };
+        self.queue(now, payload)
+    }
+
+    fn queue(&mut self, now: Timestamp, payload: Bytes) -> Result<(), PostError> {
         self.outbox.post(&self.rules.limits, payload)?;
         self.clocks.active(now);
         Ok(())
@@ -254,22 +284,18 @@ impl Session {
     /// What `GET @connections/{id}` answers.
     ///
     /// # Errors
-    /// Not accepted yet or gone.
-    pub fn get(&self) -> Result<management::Connection<'static>, PostError> {
-        match self.phase {
-            Phase::Open { .. } => Ok(self.facts.describe(self.clocks.last_active())),
-            Phase::Handshake { .. } | Phase::Ended => Err(PostError::Gone),
-        }
+    /// Not accepted yet or gone; over the rate.
+    pub fn get(&self, now: Timestamp) -> Result<Connection<'static>, PostError> {
+        self.called(now)?;
+        Ok(self.facts.describe(self.clocks.last_active()))
     }
 
     /// Closes the connection with 1000 after what is queued, as `DELETE @connections/{id}` does.
     ///
     /// # Errors
-    /// Not accepted yet or gone.
+    /// Not accepted yet or gone; over the rate.
     pub fn delete(&mut self, now: Timestamp, actions: &mut Vec<Action>) -> Result<(), PostError> {
-        let Phase::Open { .. } = self.phase else {
-            return Err(PostError::Gone);
-        };
+        self.called(now)?;
         self.end(now, Ending::Closed(Close::DELETED), actions);
         Ok(())
     }
@@ -290,6 +316,18 @@ impl Session {
     #[must_use]
     pub fn is_finished(&self) -> bool {
         matches!(self.phase, Phase::Ended) && self.in_flight.is_empty()
+    }
+
+    /// Counts an `@connections` call; one to a connection that is not there counts nothing.
+    fn called(&self, now: Timestamp) -> Result<(), PostError> {
+        let Phase::Open { .. } = self.phase else {
+            return Err(PostError::Gone);
+        };
+        if self.throttle.request(&self.rules, now) {
+            Ok(())
+        } else {
+            Err(PostError::Throttled)
+        }
     }
 
     fn invoked(
@@ -315,7 +353,7 @@ impl Session {
                 }
             }
             (Step::Connect, Phase::Handshake { upgrade, .. }, _) => {
-                match handshake::decide(upgrade, outcome) {
+                match handshake::decide(upgrade, &self.rules.limits, outcome) {
                     Ok(subprotocol) => self.accept(subprotocol, now, actions),
                     Err(refusal) => self.refuse(refusal, actions),
                 }
@@ -329,8 +367,7 @@ impl Session {
                 _,
             ) => {
                 let draining = *draining;
-                let message_bytes_max = self.rules.limits.message_bytes_max;
-                match answer::frame(response, outcome, message_bytes_max) {
+                match answer::frame(response, outcome, &self.rules.limits) {
                     Ok(Some(frame)) => self.send(now, frame),
                     Ok(None) => {}
                     Err(message) => self.send_error(now, message, &request_id),
@@ -349,10 +386,28 @@ impl Session {
             return;
         };
         self.clocks.active(now);
+        if let Some(rate) = self.rules.limits.client_rate
+            && !self.messages.take(rate, now)
+        {
+            return self.end(now, Ending::Closed(Close::TOO_MANY_MESSAGES), actions);
+        }
         let request_id = self.ids.request();
+        if !self.throttle.request(&self.rules, now) {
+            return self.send_error(now, error_frame::TOO_MANY_REQUESTS, &request_id);
+        }
         let Some((route, rule)) = route::select(&self.rules, text) else {
             return self.send_error(now, error_frame::FORBIDDEN, &request_id);
         };
+        if !self.throttle.route(route, rule, now) {
+            return self.send_error(now, error_frame::TOO_MANY_REQUESTS, &request_id);
+        }
+        if let RouteIntegration::Mock(text) = &rule.integration {
+            if rule.response == RouteResponse::TwoWay {
+                let frame = Frame::Text(text.clone());
+                self.send(now, frame);
+            }
+            return;
+        }
         let message_id = self.ids.message(self.facts.connection_id);
         let at = At {
             request_id: &request_id,
@@ -364,7 +419,9 @@ impl Session {
         let function = Function::Message {
             route: route.to_owned(),
         };
-        let timeout = self.rules.limits.integration_timeout;
+        let timeout = rule
+            .timeout
+            .unwrap_or(self.rules.limits.integration_timeout);
         let step = Step::Message {
             request_id,
             response: rule.response,

@@ -6,7 +6,8 @@ use lift_apigw::event::CONNECT;
 
 use super::events::At;
 use super::handshake::{self, Refusal};
-use super::{Action, Call, Function, Phase, Session, Step, Timestamp, authorizer};
+use super::rules::RouteIntegration;
+use super::{Action, Call, Function, Phase, Session, Step, Timestamp, identity};
 
 impl Session {
     /// Begins the handshake: refuses, accepts, or asks the authorizer or `$connect`.
@@ -17,10 +18,14 @@ impl Session {
         if let Err(refusal) = handshake::check(&self.rules, upgrade) {
             return self.refuse(refusal, actions);
         }
+        // Before anything of the host's is asked (*unverified* order).
+        if !self.throttle.connection(&self.rules, now) {
+            return self.refuse(Refusal::new(429), actions);
+        }
         let Some(authorizer) = &self.rules.authorizer else {
             return self.connect(Duration::ZERO, now, actions);
         };
-        if let Err(refusal) = authorizer::check_sources(authorizer, upgrade) {
+        if let Err(refusal) = identity::check(&self.rules, &self.facts, upgrade) {
             return self.refuse(refusal, actions);
         }
         let (request_id, timeout) = (self.ids.request(), authorizer.timeout);
@@ -49,8 +54,14 @@ impl Session {
         let Phase::Handshake { upgrade, .. } = &self.phase else {
             return;
         };
-        if !self.rules.has(CONNECT) {
-            return self.accept(None, now, actions);
+        match self
+            .rules
+            .routes
+            .get(CONNECT)
+            .map(|route| &route.integration)
+        {
+            Some(RouteIntegration::Function) => {}
+            Some(RouteIntegration::Mock(_)) | None => return self.accept(None, now, actions),
         }
         let request_id = self.ids.request();
         let latency_ms = u64::try_from(authorizer.as_millis()).unwrap_or(u64::MAX);
@@ -61,7 +72,7 @@ impl Session {
         let event = self
             .facts
             .connect_event(&self.rules, upgrade, &self.trace, latency_ms, at);
-        let timeout = self.rules.limits.integration_timeout;
+        let timeout = self.rules.timeout(CONNECT);
         let call = Call {
             function: Function::Connect,
             request_id,

@@ -116,7 +116,8 @@ impl Outbox {
     }
 
     /// Takes an answer to the client's own message, which cannot be refused: the session stops
-    /// reading at the limits instead, so that at most its invocations in flight come on top.
+    /// reading at the limits instead, so that at most its invocations in flight and the answers to
+    /// what was read at once come on top.
     pub(super) fn answer(&mut self, frame: Frame) {
         self.budget.take(frame.len());
         self.bytes = self.bytes.saturating_add(frame.len());

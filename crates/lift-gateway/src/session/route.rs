@@ -1,8 +1,8 @@
 //! In: a message's text. Out: the value that its route key is compared with.
 //!
-//! Source: developer guide, "Working with routes for WebSocket APIs": a path that is not there is
-//! the empty string, a body that is no JSON selects `$default`. One path is supported,
-//! `$request.body.<path>`; several `${…}` parts and literals are not.
+//! Source: developer guide, "Working with routes for WebSocket APIs" and "WebSocket selection
+//! expressions": a path that is not there is the empty string, a body that is no JSON selects
+//! `$default`. JSONPath's wildcards and filters are not supported.
 
 use std::fmt;
 use std::str::FromStr;
@@ -18,13 +18,19 @@ use super::rules::{Route, Rules};
 /// ```
 /// use lift_gateway::RouteSelection;
 ///
-/// let selection: RouteSelection = "$request.body.meta.kinds[1]".parse()?;
-/// assert_eq!(selection.to_string(), "$request.body.meta.kinds[1]");
+/// let selection: RouteSelection = "${request.body.meta.kinds[1]}-v1".parse()?;
+/// assert_eq!(selection.evaluate(r#"{"meta":{"kinds":["a","b"]}}"#).unwrap(), "b-v1");
 /// # Ok::<(), lift_gateway::RouteSelectionError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteSelection {
-    path: Vec<Step>,
+    parts: Vec<Part>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Literal(String),
+    Body(Vec<Step>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,15 +41,18 @@ enum Step {
 
 /// Why a route selection expression cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{expression}` is not of the form `$request.body.name`, `.name` and `[0]` repeated")]
+#[error(
+    "`{expression}` is not made of `$request.body.name[0]`, or `${{request.body.name}}` and text"
+)]
 pub struct RouteSelectionError {
     expression: String,
 }
 
 impl Default for RouteSelection {
     fn default() -> Self {
+        let action = Step::Key("action".to_owned());
         Self {
-            path: vec![Step::Key("action".to_owned())],
+            parts: vec![Part::Body(vec![action])],
         }
     }
 }
@@ -52,75 +61,134 @@ impl FromStr for RouteSelection {
     type Err = RouteSelectionError;
 
     fn from_str(expression: &str) -> Result<Self, Self::Err> {
-        let error = || RouteSelectionError {
-            expression: expression.to_owned(),
+        let alone = expression.strip_prefix('$').and_then(parse_variable);
+        let parts = match alone {
+            Some(path) => Some(vec![Part::Body(path)]),
+            None => parse_template(expression),
         };
-        let braced = expression
-            .strip_prefix("${")
-            .and_then(|rest| rest.strip_suffix('}'));
-        let inner = braced
-            .or_else(|| expression.strip_prefix('$'))
-            .ok_or_else(error)?;
-        let path = inner.strip_prefix("request.body.").ok_or_else(error)?;
-        let steps = path
-            .split('.')
-            .map(parse_segment)
-            .collect::<Option<Vec<_>>>();
-        Ok(Self {
-            path: steps.ok_or_else(error)?.into_iter().flatten().collect(),
-        })
+        match parts {
+            Some(parts) if !parts.is_empty() => Ok(Self { parts }),
+            Some(_) | None => Err(RouteSelectionError {
+                expression: expression.to_owned(),
+            }),
+        }
     }
 }
 
 impl fmt::Display for RouteSelection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("$request.body")?;
-        self.path.iter().try_for_each(|step| match step {
-            Step::Key(key) => write!(f, ".{key}"),
-            Step::Index(index) => write!(f, "[{index}]"),
+        let path = |f: &mut fmt::Formatter<'_>, path: &[Step]| {
+            f.write_str("request.body")?;
+            path.iter().try_for_each(|step| match step {
+                Step::Key(key) if key.chars().all(is_plain) => write!(f, ".{key}"),
+                Step::Key(key) => write!(f, "['{key}']"),
+                Step::Index(index) => write!(f, "[{index}]"),
+            })
+        };
+        if let [Part::Body(steps)] = self.parts.as_slice() {
+            f.write_str("$")?;
+            return path(f, steps);
+        }
+        self.parts.iter().try_for_each(|part| match part {
+            Part::Literal(text) => f.write_str(&text.replace('$', "\\$")),
+            Part::Body(steps) => {
+                f.write_str("${")?;
+                path(f, steps)?;
+                f.write_str("}")
+            }
         })
     }
 }
 
-/// `name[0][1]` as its steps.
-fn parse_segment(segment: &str) -> Option<Vec<Step>> {
-    let (name, mut rest) = match segment.find('[') {
-        Some(at) => segment.split_at(at),
-        None => (segment, ""),
-    };
-    let named = name
-        .chars()
-        .all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'));
-    if name.is_empty() || !named {
-        return None;
+fn is_plain(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '_' | '-')
+}
+
+/// Text, `\$` for a dollar, and `${request.body…}`, in any order.
+fn parse_template(mut rest: &str) -> Option<Vec<Part>> {
+    let (mut parts, mut literal) = (Vec::new(), String::new());
+    while let Some(next) = rest.chars().next() {
+        if let Some(after) = rest.strip_prefix("\\$") {
+            literal.push('$');
+            rest = after;
+        } else if let Some(variable) = rest.strip_prefix("${") {
+            let (variable, after) = variable.split_once('}')?;
+            if !literal.is_empty() {
+                parts.push(Part::Literal(std::mem::take(&mut literal)));
+            }
+            parts.push(Part::Body(parse_variable(variable)?));
+            rest = after;
+        } else if next == '$' {
+            return None;
+        } else {
+            literal.push(next);
+            rest = rest.get(next.len_utf8()..)?;
+        }
     }
-    let mut steps = vec![Step::Key(name.to_owned())];
-    while let Some(indexed) = rest.strip_prefix('[') {
-        let (index, after) = indexed.split_once(']')?;
-        steps.push(Step::Index(index.parse().ok()?));
-        rest = after;
+    if !literal.is_empty() {
+        parts.push(Part::Literal(literal));
     }
-    rest.is_empty().then_some(steps)
+    Some(parts)
+}
+
+/// `request.body.name[0]['other name']` as its steps.
+fn parse_variable(variable: &str) -> Option<Vec<Step>> {
+    let mut rest = variable.strip_prefix("request.body")?;
+    let mut steps = Vec::new();
+    while !rest.is_empty() {
+        if let Some(named) = rest.strip_prefix('.') {
+            let end = named.find(|c| !is_plain(c)).unwrap_or(named.len());
+            let (name, after) = named.split_at_checked(end)?;
+            if name.is_empty() {
+                return None;
+            }
+            steps.push(Step::Key(name.to_owned()));
+            rest = after;
+        } else {
+            let (inner, after) = rest.strip_prefix('[')?.split_once(']')?;
+            let quoted = |quote| inner.strip_prefix(quote)?.strip_suffix(quote);
+            steps.push(match quoted('\'').or_else(|| quoted('"')) {
+                Some(name) => Step::Key(name.to_owned()),
+                None => Step::Index(inner.parse().ok()?),
+            });
+            rest = after;
+        }
+    }
+    (!steps.is_empty()).then_some(steps)
 }
 
 impl RouteSelection {
-    /// The value at the path as text; empty where there is none.
+    /// The route key of a message.
     ///
-    /// Numbers and booleans are their text; null, lists and objects are empty (*unverified*). Of a
-    /// repeated key, the last counts (*unverified*).
+    /// A path that is not there is empty. Numbers and booleans are their text, null is empty, lists
+    /// are `[1, a]`, objects `{a=1}` (*unverified* but for lists). Of a repeated key, the last
+    /// counts (*unverified*).
     ///
     /// # Errors
-    /// The message is not JSON.
+    /// The message is not JSON, and the expression is more than literal text.
     pub fn evaluate(&self, message: &str) -> Result<String, serde_json::Error> {
-        let mut json = serde_json::Deserializer::from_str(message);
-        let value = Walk(&self.path).deserialize(&mut json)?;
-        json.end()?;
-        Ok(value.unwrap_or_default())
+        let mut key = String::new();
+        for part in &self.parts {
+            match part {
+                Part::Literal(text) => key.push_str(text),
+                Part::Body(path) => {
+                    let mut json = serde_json::Deserializer::from_str(message);
+                    let value = Walk(path).deserialize(&mut json)?;
+                    json.end()?;
+                    match value {
+                        Some(value) if key.is_empty() => key = value,
+                        Some(value) => key.push_str(&value),
+                        None => {}
+                    }
+                }
+            }
+        }
+        Ok(key)
     }
 }
 
 /// The route that takes a message: its exact key, else `$default`; never `$connect` or `$disconnect`.
-pub(super) fn select<'r>(rules: &'r Rules, message: &str) -> Option<(&'r str, Route)> {
+pub(super) fn select<'r>(rules: &'r Rules, message: &str) -> Option<(&'r str, &'r Route)> {
     let key = rules.route_selection.evaluate(message).unwrap_or_default();
     let exact = match key.as_str() {
         // Asking for them by name is no way to them (*unverified* on API Gateway).
@@ -128,7 +196,7 @@ pub(super) fn select<'r>(rules: &'r Rules, message: &str) -> Option<(&'r str, Ro
         key => rules.routes.get_key_value(key),
     };
     let found = exact.or_else(|| rules.routes.get_key_value(DEFAULT));
-    found.map(|(key, route)| (key.as_str(), *route))
+    found.map(|(key, route)| (key.as_str(), route))
 }
 
 /// Reads the value at a path and checks, without keeping it, that the rest is JSON.
@@ -156,6 +224,9 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        if self.0.is_empty() {
+            return Shown.visit_map(map).map(Some);
+        }
         let mut found = None;
         while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
             match self.0.split_first() {
@@ -171,6 +242,9 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        if self.0.is_empty() {
+            return Shown.visit_seq(seq).map(Some);
+        }
         let mut found = None;
         if let Some((Step::Index(index), rest)) = self.0.split_first() {
             for _ in 0..*index {
@@ -206,5 +280,64 @@ impl<'de> Visitor<'de> for Walk<'_> {
 
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
         Ok(None)
+    }
+}
+
+/// Reads a value as text: lists as `[a, b]`, objects as `{a=1, b=2}`, as Java prints them.
+struct Shown;
+
+impl<'de> DeserializeSeed<'de> for Shown {
+    type Value = String;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Shown {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<String, A::Error> {
+        let mut pairs = Vec::new();
+        while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+            pairs.push(format!("{key}={}", map.next_value_seed(Self)?));
+        }
+        Ok(format!("{{{}}}", pairs.join(", ")))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<String, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element_seed(Self)? {
+            items.push(item);
+        }
+        Ok(format!("[{}]", items.join(", ")))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<String, E> {
+        Ok(value.to_owned())
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<String, E> {
+        Ok(value.to_string())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<String, E> {
+        Ok(value.to_string())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<String, E> {
+        Ok(value.to_string())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<String, E> {
+        Ok(value.to_string())
+    }
+
+    fn visit_unit<E>(self) -> Result<String, E> {
+        Ok("null".to_owned())
     }
 }

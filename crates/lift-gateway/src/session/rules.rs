@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use lift_apigw::{event, limits};
 
+use super::codec::Text;
+use super::identity::IdentitySource;
+use super::quota::Rate;
 use super::route::RouteSelection;
 
 /// The rules of one API: what is there, and within which limits.
@@ -22,6 +25,8 @@ pub struct Rules {
     pub route_selection: RouteSelection,
     /// Who may connect; without it, everyone that `$connect` accepts.
     pub authorizer: Option<AuthorizerRules>,
+    /// Whether `@connections` is answered over HTTP.
+    pub management: Management,
     /// Sizes, times and counts.
     pub limits: Limits,
 }
@@ -29,25 +34,27 @@ pub struct Rules {
 impl Rules {
     /// Adds a route whose answer goes nowhere, as is API Gateway's default.
     #[must_use]
-    pub fn one_way(mut self, key: impl Into<String>) -> Self {
-        self.routes.insert(
-            key.into(),
-            Route {
-                response: RouteResponse::OneWay,
-            },
-        );
-        self
+    pub fn one_way(self, key: impl Into<String>) -> Self {
+        self.route(key, Route::default())
     }
 
     /// Adds a route whose answer's body is sent to the caller.
     #[must_use]
-    pub fn two_way(mut self, key: impl Into<String>) -> Self {
-        self.routes.insert(
-            key.into(),
-            Route {
-                response: RouteResponse::TwoWay,
-            },
-        );
+    pub fn two_way(self, key: impl Into<String>) -> Self {
+        self.route(key, Route::default().two_way())
+    }
+
+    /// Adds a route.
+    ///
+    /// ```
+    /// use lift_gateway::{Route, Rules};
+    ///
+    /// let rules = Rules::default().route("ping", Route::mock("pong").two_way());
+    /// assert_eq!(rules.check(), Ok(()));
+    /// ```
+    #[must_use]
+    pub fn route(mut self, key: impl Into<String>, route: Route) -> Self {
+        self.routes.insert(key.into(), route);
         self
     }
 
@@ -72,9 +79,78 @@ impl Rules {
         format!("arn:aws:execute-api:{region}:{account}:{api_id}/{stage}/{route}")
     }
 
-    pub(super) fn has(&self, route: &str) -> bool {
-        self.routes.contains_key(route)
+    /// Whether API Gateway would take these rules; hosts ask once, before they serve.
+    ///
+    /// # Errors
+    /// More than 300 routes, a key that starts with `$` and is none of API Gateway's, an integration
+    /// timeout outside 50 ms to 29 s, or a stage named `$default`.
+    pub fn check(&self) -> Result<(), RulesError> {
+        let routes = self.routes.len();
+        if routes > limits::ROUTES_MAX {
+            return Err(RulesError::TooManyRoutes { routes });
+        }
+        if self.api.stage == event::DEFAULT {
+            return Err(RulesError::Stage);
+        }
+        let longest = self
+            .limits
+            .integration_timeout
+            .max(limits::INTEGRATION_TIMEOUT);
+        for (key, route) in &self.routes {
+            let known = [event::CONNECT, event::DISCONNECT, event::DEFAULT];
+            if key.is_empty() || key.starts_with('$') && !known.contains(&key.as_str()) {
+                return Err(RulesError::RouteKey { key: key.clone() });
+            }
+            let fits = |time| (limits::INTEGRATION_TIMEOUT_MIN..=longest).contains(&time);
+            if !route.timeout.is_none_or(fits) {
+                return Err(RulesError::Timeout { key: key.clone() });
+            }
+        }
+        Ok(())
     }
+
+    /// Time that the function of a route has.
+    pub(super) fn timeout(&self, route: &str) -> Duration {
+        let own = self.routes.get(route).and_then(|route| route.timeout);
+        own.unwrap_or(self.limits.integration_timeout)
+    }
+}
+
+/// Why API Gateway would not take some rules.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RulesError {
+    /// More routes than an API may have.
+    #[error("{routes} routes are more than the {} of one API", limits::ROUTES_MAX)]
+    TooManyRoutes {
+        /// How many.
+        routes: usize,
+    },
+    /// A route key that no route may have.
+    #[error("a route's key cannot be `{key}`")]
+    RouteKey {
+        /// The key.
+        key: String,
+    },
+    /// An integration timeout out of range.
+    #[error("the integration timeout of `{key}` is not within 50 ms and 29 s")]
+    Timeout {
+        /// The route's key.
+        key: String,
+    },
+    /// A stage name that no stage of a WebSocket API may have.
+    #[error("a stage cannot be named `$default`")]
+    Stage,
+}
+
+/// Whether `@connections` is answered over HTTP, below the paths where upgrades are accepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Management {
+    /// No: such a path is refused like any other.
+    #[default]
+    Off,
+    /// Yes, to whoever reaches the port: signatures are not checked.
+    Unsigned,
 }
 
 /// An API's names, as events carry them.
@@ -138,18 +214,68 @@ impl Paths {
     }
 }
 
-/// One route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// One route; by default a function is asked and its answer goes nowhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Route {
-    /// What happens to the function's answer.
+    /// What is asked.
+    pub integration: RouteIntegration,
+    /// What happens to the answer.
     pub response: RouteResponse,
+    /// Time that the integration has instead of [`Limits::integration_timeout`].
+    pub timeout: Option<Duration>,
+    /// What the route takes of all connections together, beside the account's rate.
+    pub rate: Option<Rate>,
 }
 
-/// What happens to a function's answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+impl Route {
+    /// A route that asks no function: a `MOCK` integration with this text as its response.
+    #[must_use]
+    pub fn mock(text: &str) -> Self {
+        let integration = RouteIntegration::Mock(text.into());
+        Self {
+            integration,
+            ..Self::default()
+        }
+    }
+
+    /// With a route response: the answer is sent to the caller.
+    #[must_use]
+    pub fn two_way(mut self) -> Self {
+        self.response = RouteResponse::TwoWay;
+        self
+    }
+
+    /// With a timeout of its own.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// With a rate of its own.
+    #[must_use]
+    pub fn rate(mut self, rate: Rate) -> Self {
+        self.rate = Some(rate);
+        self
+    }
+}
+
+/// What a route asks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum RouteIntegration {
+    /// A function, with the event (`AWS_PROXY`).
+    #[default]
+    Function,
+    /// Nothing: this text is the answer (`MOCK`).
+    Mock(Text),
+}
+
+/// What happens to an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RouteResponse {
     /// Nothing: a route without a route response.
+    #[default]
     OneWay,
     /// Its body is sent to the caller.
     TwoWay,
@@ -180,16 +306,10 @@ impl Default for AuthorizerRules {
     }
 }
 
-/// A place in the request that must hold something.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum IdentitySource {
-    /// `route.request.header.NAME`.
-    Header(String),
-    /// `route.request.querystring.NAME`.
-    Query(String),
-}
-
-/// Sizes, times and counts; the defaults are API Gateway's where it has them.
+/// Sizes, times and counts; the defaults are API Gateway's where it has them, but for its rates.
+///
+/// An account's rates are shared by all its APIs; a host that wants them says
+/// [`Limits::api_gateway`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
@@ -205,6 +325,14 @@ pub struct Limits {
     pub speed: NonZeroU32,
     /// Time a function has: `$connect` gets 504, a message the time-out frame.
     pub integration_timeout: Duration,
+    /// What a function may return, in bytes; above it, it has failed.
+    pub response_bytes_max: usize,
+    /// New connections of the whole gateway; above it handshakes get 429.
+    pub connection_rate: Option<Rate>,
+    /// Messages and `@connections` calls of the whole gateway; above it, an error frame or 429.
+    pub message_rate: Option<Rate>,
+    /// Messages of one connection; above it 1008.
+    pub client_rate: Option<Rate>,
     /// Invocations for one connection's messages at a time; at it, the gateway stops reading.
     pub in_flight_max: usize,
     /// Messages that wait to be written to one connection; at it, posts get 429.
@@ -234,6 +362,10 @@ impl Default for Limits {
             lifetime: Some(limits::LIFETIME),
             speed: NonZeroU32::MIN,
             integration_timeout: limits::INTEGRATION_TIMEOUT,
+            response_bytes_max: limits::FUNCTION_RESPONSE_BYTES_MAX,
+            connection_rate: None,
+            message_rate: None,
+            client_rate: None,
             in_flight_max: 128,
             queued_messages_max: 256,
             queued_bytes_max: 256 * 1024,

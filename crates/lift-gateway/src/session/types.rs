@@ -163,6 +163,9 @@ pub enum PostError {
     /// The client's queue is full: 429.
     #[error("the connection's queue is full")]
     Full,
+    /// More requests than the gateway's rate: 429.
+    #[error("the gateway's message rate is used up")]
+    Throttled,
 }
 
 impl From<PostError> for ManagementRefusal {
@@ -171,7 +174,7 @@ impl From<PostError> for ManagementRefusal {
             PostError::InvalidConnectionId => Self::InvalidConnectionId,
             PostError::Gone => Self::Gone,
             PostError::PayloadTooLarge => Self::PayloadTooLarge,
-            PostError::Full => Self::LimitExceeded,
+            PostError::Full | PostError::Throttled => Self::LimitExceeded,
         }
     }
 }

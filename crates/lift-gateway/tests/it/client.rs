@@ -1,11 +1,12 @@
 //! In: what a test's client says, rules kept or broken. Out: bytes on a TCP socket, and frames read from it.
 
 use std::io;
+use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::script::{Received, Sent};
+use crate::script::{Http, Received, Request, Sent};
 
 /// A WebSocket client that does as it is told.
 #[derive(Debug)]
@@ -17,7 +18,7 @@ pub(crate) struct Client {
 impl Client {
     /// Asks for an upgrade; `response` waits for the answer.
     pub(crate) async fn connect(
-        address: std::net::SocketAddr,
+        address: SocketAddr,
         target: &str,
         headers: &[(String, String)],
     ) -> io::Result<Self> {
@@ -37,8 +38,40 @@ impl Client {
         })
     }
 
-    /// The status, and the subprotocol of an accepted handshake or the body of a refusal.
-    pub(crate) async fn response(&mut self) -> io::Result<(u16, String)> {
+    /// Sends a request that asks for no connection, or not rightly.
+    pub(crate) async fn request(address: SocketAddr, request: Request<'_>) -> io::Result<Self> {
+        let Request {
+            method,
+            target,
+            headers,
+            body,
+        } = request;
+        let mut stream = TcpStream::connect(address).await?;
+        let mut head = format!("{method} {target} HTTP/1.1\r\n");
+        let named = |name: &str| headers.iter().any(|(known, _)| known == name);
+        let usual = [
+            ("Host", "localhost".to_owned()),
+            ("Connection", "close".to_owned()),
+        ];
+        let length = (!body.is_empty()).then(|| ("Content-Length", body.len().to_string()));
+        for (name, value) in usual.into_iter().chain(length) {
+            if !named(name) {
+                head.push_str(&format!("{name}: {value}\r\n"));
+            }
+        }
+        for (name, value) in headers.iter().filter(|(_, value)| value != "(absent)") {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        stream.write_all(format!("{head}\r\n").as_bytes()).await?;
+        stream.write_all(&body).await?;
+        Ok(Self {
+            stream,
+            buffer: Vec::new(),
+        })
+    }
+
+    /// The response to the request, its body included.
+    pub(crate) async fn response(&mut self) -> io::Result<Http> {
         let head = loop {
             if let Some(end) = self.buffer.windows(4).position(|four| four == b"\r\n\r\n") {
                 let head = self.buffer.drain(..end + 4).collect::<Vec<_>>();
@@ -50,26 +83,26 @@ impl Client {
             .split(' ')
             .nth(1)
             .and_then(|status| status.parse().ok());
-        let status = status.ok_or_else(|| io::Error::other(head.clone()))?;
-        let header = |name: &str| {
-            let mut lines = head.lines().filter_map(|line| line.split_once(": "));
-            let found = lines.find(|(known, _)| known.eq_ignore_ascii_case(name));
-            found.map(|(_, value)| value.to_owned())
+        let lines = head.lines().filter_map(|line| line.split_once(": "));
+        let mut response = Http {
+            status: status.ok_or_else(|| io::Error::other(head.clone()))?,
+            headers: lines.map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
+            body: String::new(),
         };
-        if status == 101 {
+        if response.status == 101 {
             // RFC 6455 §1.3 has this answer to the key above.
-            let accept = header("Sec-WebSocket-Accept");
-            assert_eq!(accept.as_deref(), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
-            return Ok((status, header("Sec-WebSocket-Protocol").unwrap_or_default()));
+            let accept = response.header("Sec-WebSocket-Accept");
+            assert_eq!(accept, Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+            return Ok(response);
         }
-        let length = header("Content-Length")
-            .and_then(|length| length.parse().ok())
-            .unwrap_or(0);
+        let length = response.header("Content-Length");
+        let length = length.and_then(|length| length.parse().ok()).unwrap_or(0);
         while self.buffer.len() < length {
             self.fill().await?;
         }
         let body = self.buffer.drain(..length).collect::<Vec<_>>();
-        Ok((status, String::from_utf8_lossy(&body).into_owned()))
+        response.body = String::from_utf8_lossy(&body).into_owned();
+        Ok(response)
     }
 
     pub(crate) async fn send(&mut self, sent: Sent) -> io::Result<()> {
@@ -84,11 +117,7 @@ impl Client {
                 Ok(())
             }
             Sent::Binary(payload) => self.frame(0x82, &payload).await,
-            Sent::Unmasked(text) => {
-                let length = u8::try_from(text.len()).map_err(io::Error::other)?;
-                let bytes = [&[0x81, length], text.as_bytes()].concat();
-                self.stream.write_all(&bytes).await
-            }
+            Sent::Broken(bytes) => self.stream.write_all(&bytes).await,
             Sent::Ping => self.frame(0x89, b"").await,
             Sent::Close(None) => self.frame(0x88, b"").await,
             Sent::Close(Some((code, reason))) => {

@@ -6,10 +6,13 @@
     reason = "a test says by panicking what went wrong"
 )]
 
+mod compare;
+mod setup;
 mod script;
 mod world;
 mod pure;
 mod client;
 mod sockets;
 mod conversations;
+mod page;
 mod serving;

@@ -4,16 +4,18 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use lift_apigw::management::Refusal;
+use lift_apigw::management::Refusal as CallRefusal;
 use lift_gateway::session::codec::{Opcode, classify};
-use lift_gateway::session::handshake::Upgrade;
+use lift_gateway::session::handshake::{Refusal, Upgrade};
+use lift_gateway::session::management::{self, Done, Operation};
 use lift_gateway::session::outbox::Frame;
+use lift_gateway::session::throttle::Throttle;
 use lift_gateway::session::{Action, Input, Session, Violation};
 use lift_gateway::{ConnectionId, PostError, Timestamp};
 use serde_json::Value;
 
-use crate::script::{Call, Received, Sent, Setup, Side};
+use crate::script::{Call, Headers, Http, Received, Request, Sent, Side};
+use crate::setup::Setup;
 use crate::world::{Behaviour, World, name, outcome};
 
 pub(crate) struct Pure {
@@ -21,10 +23,13 @@ pub(crate) struct Pure {
     world: World,
     now: Timestamp,
     session: Option<Session>,
+    throttle: Arc<Throttle>,
+    /// Connections so far: each has an id of its own.
+    connections: u8,
     held: Vec<(u64, String, Value)>,
     /// What the client sent and the session had no room to read.
     unread: VecDeque<Input>,
-    response: Option<(u16, String)>,
+    response: Option<Http>,
     received: VecDeque<Received>,
     stalled: bool,
 }
@@ -36,11 +41,47 @@ impl Pure {
             world: setup.world.clone(),
             now: Timestamp::from_epoch_ms(1_763_757_569_117),
             session: None,
+            throttle: Arc::new(Throttle::new(&setup.rules)),
+            connections: 0,
             held: Vec::new(),
             unread: VecDeque::new(),
             response: None,
             received: VecDeque::new(),
             stalled: false,
+        }
+    }
+
+    fn start(&mut self, upgrade: Upgrade) {
+        self.connections += 1;
+        let id = ConnectionId::from_bytes([self.connections; 11]);
+        let seed = u64::from(self.connections);
+        let session = Session::new(Arc::clone(&self.setup_rules), upgrade, id, seed, self.now);
+        self.session = Some(session.with_throttle(Arc::clone(&self.throttle)));
+        self.drive(Session::start);
+    }
+
+    fn managed(&mut self, call: &management::Call, payload: Vec<u8>) -> Result<Done, PostError> {
+        self.known(Some(&call.connection_id))?;
+        let now = self.now;
+        let mut outcome = Err(PostError::Gone);
+        self.drive(|session, _, actions| {
+            outcome = match call.operation {
+                Operation::Post => session.post(now, payload.into()).map(|()| Done::Posted),
+                Operation::Get => session.get(now).map(Done::Found),
+                Operation::Delete => session.delete(now, actions).map(|()| Done::Deleted),
+            };
+        });
+        outcome
+    }
+
+    /// What a gateway says about an id before it asks the session.
+    fn known(&self, id: Option<&str>) -> Result<(), PostError> {
+        let ours = self.session.as_ref().map(Session::connection_id);
+        match id.map(ConnectionId::parse) {
+            None => Ok(()),
+            Some(None) => Err(PostError::InvalidConnectionId),
+            Some(id) if id == ours => Ok(()),
+            Some(Some(_)) => Err(PostError::Gone),
         }
     }
 
@@ -76,9 +117,14 @@ impl Pure {
                 Action::Abandon { invocation } => {
                     self.held.retain(|(held, ..)| *held != invocation);
                 }
-                Action::Refuse(refusal) => self.response = Some((refusal.status, refusal.body)),
+                Action::Refuse(refusal) => self.response = Some(refused(refusal)),
                 Action::Accept { subprotocol } => {
-                    self.response = Some((101, subprotocol.unwrap_or_default()));
+                    let named = subprotocol.map(|name| ("Sec-WebSocket-Protocol".to_owned(), name));
+                    self.response = Some(Http {
+                        status: 101,
+                        headers: named.into_iter().collect(),
+                        body: String::new(),
+                    });
                 }
                 Action::Close(close) => {
                     self.take_frames();
@@ -132,23 +178,68 @@ impl Pure {
     }
 }
 
+fn refused(refusal: Refusal) -> Http {
+    let headers = refusal.headers.into_iter();
+    Http {
+        status: refusal.status,
+        headers: headers
+            .chain([("Content-Type", "application/json")])
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+        body: refusal.body,
+    }
+}
+
 impl Side for Pure {
-    async fn connect(&mut self, target: &str, headers: &[(String, String)]) {
+    async fn connect(&mut self, target: &str, headers: &Headers) {
         let upgrade = headers
             .iter()
             .fold(Upgrade::websocket(target), |upgrade, (name, value)| {
                 upgrade.header(name, value)
             });
-        let id = ConnectionId::from_bytes([7; 11]);
-        let session = Session::new(Arc::clone(&self.setup_rules), upgrade, id, 1, self.now);
-        self.session = Some(session);
-        self.drive(Session::start);
+        // The end of the last connection needs no line of its own.
+        self.received.retain(|received| *received != Received::End);
+        self.start(upgrade);
     }
 
-    async fn response(&mut self) -> Result<(u16, String), String> {
+    async fn response(&mut self) -> Result<Http, String> {
         self.response
             .take()
             .ok_or_else(|| "no response yet".to_owned())
+    }
+
+    async fn http(&mut self, request: Request<'_>) -> Result<Http, String> {
+        let Request {
+            method,
+            target,
+            headers,
+            body,
+        } = request;
+        let path = target.split('?').next().unwrap_or_default();
+        let reply = match management::parse(&self.setup_rules, method, path) {
+            None => {
+                let host = ("Host".to_owned(), "localhost".to_owned());
+                let mut headers = [vec![host], headers.clone()].concat();
+                if headers.iter().any(|(_, value)| value == "(absent)") {
+                    headers.retain(|(name, _)| name != "Host");
+                }
+                let kept = self.session.take();
+                self.start(Upgrade::new(method, target, headers, "127.0.0.1"));
+                self.session = kept;
+                return self.response().await;
+            }
+            Some(Err(reply)) => reply,
+            Some(Ok(call)) => {
+                let outcome = self.managed(&call, body);
+                call.reply(outcome)
+            }
+        };
+        let header = reply.header.into_iter();
+        Ok(Http {
+            status: reply.status,
+            headers: header.map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
+            body: reply.body,
+        })
     }
 
     async fn send(&mut self, message: Sent) {
@@ -159,7 +250,7 @@ impl Side for Pure {
                 classify(limits, Opcode::Text, &frames)
             }
             Sent::Binary(bytes) => classify(limits, Opcode::Binary, &[&bytes]),
-            Sent::Unmasked(_) => Input::Violation(Violation::Protocol),
+            Sent::Broken(_) => Input::Violation(Violation::Protocol),
             Sent::Ping => {
                 self.received.push_back(Received::Pong);
                 Input::Ping
@@ -170,10 +261,8 @@ impl Side for Pure {
             }
             Sent::Drop => Input::Dropped,
         };
-        let in_handshake = self
-            .session
-            .as_ref()
-            .is_some_and(|session| !session.is_open());
+        let session = self.session.as_ref();
+        let in_handshake = session.is_some_and(|session| !session.is_open());
         if in_handshake {
             self.handle(input);
         } else {
@@ -225,32 +314,31 @@ impl Side for Pure {
     }
 
     async fn call(&mut self, call: Call) -> (u16, Option<Value>) {
-        let now = self.now;
-        let known = |id: &Option<String>| match id.as_deref().map(ConnectionId::parse) {
-            None => Ok(()),
-            Some(None) => Err(PostError::InvalidConnectionId),
-            Some(Some(_)) => Err(PostError::Gone),
+        let (operation, id, payload) = match call {
+            Call::Post { id, payload } => (Operation::Post, id, payload),
+            Call::Get { id } => (Operation::Get, id, Vec::new()),
+            Call::Delete { id } => (Operation::Delete, id, Vec::new()),
         };
-        let mut outcome = Err(PostError::Gone);
-        let mut body = None;
-        self.drive(|session, _, actions| {
-            outcome = match call {
-                Call::Post { id, payload } => {
-                    known(&id).and_then(|()| session.post(now, Bytes::from(payload)).map(|()| 200))
-                }
-                Call::Get { id } => known(&id).and_then(|()| session.get()).map(|found| {
-                    body = Some(serde_json::to_value(found).expect("plain values"));
-                    200
-                }),
-                Call::Delete { id } => {
-                    known(&id).and_then(|()| session.delete(now, actions).map(|()| 204))
-                }
-            };
-        });
-        (
-            outcome.unwrap_or_else(|error| Refusal::from(error).status()),
-            body,
-        )
+        let ours = self.session.as_ref().map(Session::connection_id);
+        let connection_id = id.or_else(|| ours.map(|id| id.to_string()));
+        let call = management::Call {
+            operation,
+            connection_id: connection_id.expect("`connect` comes first"),
+        };
+        match self.managed(&call, payload) {
+            Ok(Done::Posted) => (200, None),
+            Ok(Done::Deleted) => (204, None),
+            Ok(Done::Found(found)) => {
+                let found = serde_json::to_value(found);
+                (200, Some(found.expect("plain values")))
+            }
+            Err(error) => (CallRefusal::from(error).status(), None),
+        }
+    }
+
+    async fn announce(&mut self, message: &str) {
+        let message = message.to_owned().into_bytes().into();
+        self.drive(|session, now, _| session.announce(now, message).unwrap());
     }
 
     async fn stall(&mut self) {

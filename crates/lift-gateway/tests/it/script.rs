@@ -1,21 +1,25 @@
-//! In: the text of a conversation. Out: its rules, and its steps done by one side.
+//! In: the steps of a conversation. Out: the same, done by one side and compared with the script.
 //!
-//! A script is one rule: a comment that names its source, what is there (`route`, `authorizer`,
+//! A script is one rule: a comment that says it (see `page.rs`), what is there (`route`, `authorizer`,
 //! `limit`, `path`, `function`), then what happens. `README.md` beside the scripts lists the words.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use lift_gateway::{AuthorizerRules, IdentitySource, InvokeError, Rules};
+use lift_gateway::InvokeError;
 use serde_json::Value;
 
-use crate::world::{Behaviour, World};
+use crate::compare::{Fields, Kept, like, same};
+use crate::setup::Setup;
+use crate::world::Behaviour;
 
 /// One way to run a conversation: without sockets, or over them.
 pub(crate) trait Side {
-    async fn connect(&mut self, target: &str, headers: &[(String, String)]);
-    /// Status, body of a refusal or subprotocol of an accepted handshake.
-    async fn response(&mut self) -> Result<(u16, String), String>;
+    async fn connect(&mut self, target: &str, headers: &Headers);
+    /// The response to the handshake.
+    async fn response(&mut self) -> Result<Http, String>;
+    /// A request beside the connection, and its response.
+    async fn http(&mut self, request: Request<'_>) -> Result<Http, String>;
     async fn send(&mut self, message: Sent);
     async fn received(&mut self) -> Result<Received, String>;
     async fn invoked(&mut self) -> Result<(String, Value), String>;
@@ -23,6 +27,7 @@ pub(crate) trait Side {
     async fn advance(&mut self, by: Duration);
     /// The status of an `@connections` call, and the body of a `GET`.
     async fn call(&mut self, call: Call) -> (u16, Option<Value>);
+    async fn announce(&mut self, message: &str);
     async fn stall(&mut self);
     async fn fill(&mut self, bytes: usize);
     async fn drain(&mut self, close_after: Duration);
@@ -31,12 +36,40 @@ pub(crate) trait Side {
     async fn finish(&mut self) -> Result<(), String>;
 }
 
+pub(crate) type Headers = Vec<(String, String)>;
+
+/// An HTTP request that asks for no connection, or not rightly.
+#[derive(Debug)]
+pub(crate) struct Request<'r> {
+    pub(crate) method: &'r str,
+    pub(crate) target: &'r str,
+    pub(crate) headers: &'r Headers,
+    pub(crate) body: Vec<u8>,
+}
+
+/// An HTTP response.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Http {
+    pub(crate) status: u16,
+    pub(crate) headers: Headers,
+    pub(crate) body: String,
+}
+
+impl Http {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut headers = self.headers.iter();
+        let found = headers.find(|(known, _)| known.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
 /// What a client sends.
 #[derive(Debug)]
 pub(crate) enum Sent {
     Text(Vec<Vec<u8>>),
     Binary(Vec<u8>),
-    Unmasked(String),
+    /// Frames that RFC 6455 forbids, as bytes.
+    Broken(Vec<u8>),
     Ping,
     Close(Option<(u16, String)>),
     Drop,
@@ -67,131 +100,20 @@ pub(crate) enum Call {
     },
 }
 
-pub(crate) struct Setup {
-    pub(crate) rules: Rules,
-    pub(crate) world: World,
-    steps: Vec<(usize, String)>,
-    /// The line that is being done, for a script that gets stuck.
-    pub(crate) line: AtomicUsize,
-}
-
-impl Setup {
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let mut setup = Self {
-            rules: Rules::default(),
-            world: World::default(),
-            steps: Vec::new(),
-            line: AtomicUsize::new(0),
-        };
-        for (index, line) in text.lines().enumerate() {
-            let (number, line) = (index + 1, line.trim());
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            if !setup.steps.is_empty() || !setup.configure(line).map_err(|e| at(number, &e))? {
-                setup.steps.push((number, line.to_owned()));
-            }
-        }
-        Ok(setup)
-    }
-
-    /// Takes a line of the setup; false if it is the first step.
-    fn configure(&mut self, line: &str) -> Result<bool, String> {
-        let (verb, rest) = split(line);
-        match verb {
-            "route" => {
-                let rules = std::mem::take(&mut self.rules);
-                self.rules = match split(rest) {
-                    (key, "two-way") => rules.two_way(key),
-                    (key, _) => rules.one_way(key),
-                };
-            }
-            "select" => {
-                self.rules.route_selection = rest.parse().map_err(|e| format!("{e}"))?;
-            }
-            "authorizer" => {
-                let authorizer = self
-                    .rules
-                    .authorizer
-                    .get_or_insert_with(AuthorizerRules::default);
-                match split(rest) {
-                    ("header", name) => {
-                        authorizer
-                            .identity_sources
-                            .push(IdentitySource::Header(name.to_owned()));
-                    }
-                    ("query", name) => {
-                        authorizer
-                            .identity_sources
-                            .push(IdentitySource::Query(name.to_owned()));
-                    }
-                    ("too-many-requests", text) => {
-                        authorizer.too_many_requests_error = Some(text.to_owned());
-                    }
-                    _ => {}
-                }
-            }
-            "path" => {
-                let (path, status) = split(rest);
-                self.rules.paths.accepted = vec![path.to_owned()];
-                self.rules.paths.otherwise = number(status)?;
-            }
-            "api" => {
-                let (name, value) = split(rest);
-                let value = value.to_owned();
-                let api = &mut self.rules.api;
-                match name {
-                    "id" => api.api_id = value,
-                    "stage" => api.stage = value,
-                    "account" => api.account = value,
-                    "region" => api.region = value,
-                    "variable" => {
-                        let (name, value) = split(&value);
-                        api.stage_variables
-                            .push((name.to_owned(), value.to_owned()));
-                    }
-                    other => return Err(format!("no such name: {other}")),
-                }
-            }
-            "limit" => self.limit(rest)?,
-            "function" => {
-                let (function, behaviour) = split(rest);
-                self.world.behave(function, behaviour_of(behaviour)?);
-            }
-            _ => return Ok(false),
-        }
-        Ok(true)
-    }
-
-    fn limit(&mut self, rest: &str) -> Result<(), String> {
-        let limits = &mut self.rules.limits;
-        let (name, value) = split(rest);
-        match name {
-            "frame" => limits.frame_bytes_max = number(value)?,
-            "message" => limits.message_bytes_max = number(value)?,
-            "idle" => limits.idle = Some(duration(value)?),
-            "lifetime" => {
-                limits.lifetime = (value != "none").then(|| duration(value)).transpose()?
-            }
-            "speed" => limits.speed = number(value)?,
-            "integration" => limits.integration_timeout = duration(value)?,
-            "in-flight" => limits.in_flight_max = number(value)?,
-            "queued-messages" => limits.queued_messages_max = number(value)?,
-            "queued-bytes" => limits.queued_bytes_max = number(value)?,
-            "process-bytes" => limits.process_queued_bytes_max = number(value)?,
-            "stalled" => limits.stalled = duration(value)?,
-            other => return Err(format!("no such limit: {other}")),
-        }
-        Ok(())
-    }
+/// What a script has said and seen so far.
+#[derive(Default)]
+struct State {
+    headers: Headers,
+    response: Http,
+    kept: Kept,
 }
 
 /// Runs the steps on one side.
 pub(crate) async fn run(setup: &Setup, side: &mut impl Side) -> Result<(), String> {
-    let mut headers = Vec::new();
+    let mut state = State::default();
     for (number, line) in &setup.steps {
         setup.line.store(*number, Ordering::Relaxed);
-        step(side, line, &mut headers)
+        step(side, line, &mut state)
             .await
             .map_err(|error| at(*number, &error))?;
     }
@@ -200,46 +122,58 @@ pub(crate) async fn run(setup: &Setup, side: &mut impl Side) -> Result<(), Strin
         .map_err(|error| format!("at the end: {error}"))
 }
 
-async fn step(
-    side: &mut impl Side,
-    line: &str,
-    headers: &mut Vec<(String, String)>,
-) -> Result<(), String> {
-    let (verb, rest) = split(line);
+async fn step(side: &mut impl Side, line: &str, state: &mut State) -> Result<(), String> {
+    let line = state.kept.fill(line);
+    let (verb, rest) = split(&line);
     match verb {
         "header" => {
             let (name, value) = rest.split_once(": ").ok_or("`header Name: value`")?;
-            headers.push((name.to_owned(), value.to_owned()));
+            state.headers.push((name.to_owned(), value.to_owned()));
         }
         "connect" => {
-            side.connect(if rest.is_empty() { "/" } else { rest }, headers)
-                .await
+            let target = if rest.is_empty() { "/" } else { rest };
+            side.connect(target, &state.headers).await;
         }
-        "accepted" => same((101, rest.to_owned()), side.response().await?)?,
+        "accepted" => {
+            state.response = side.response().await?;
+            let subprotocol = state.response.header("Sec-WebSocket-Protocol");
+            same(
+                (101, rest),
+                (state.response.status, subprotocol.unwrap_or_default()),
+            )?;
+        }
         "refused" => {
-            let (status, body) = split(rest);
-            same((number(status)?, body.to_owned()), side.response().await?)?;
+            state.response = side.response().await?;
+            answered(rest, &state.response)?;
         }
-        "send" | "send-bytes" | "send-frames" | "send-hex" | "send-binary" | "unmasked"
-        | "ping" | "close" | "drop" => side.send(sent(verb, rest)?).await,
-        "expect" => match side.received().await? {
-            Received::Text(text) if like(rest, &text) => {}
-            other => return Err(format!("expected {rest}, received {other:?}")),
-        },
-        "expect-bytes" => match side.received().await? {
-            Received::Text(text) => same(number::<usize>(rest)?, text.len())?,
-            other => return Err(format!("expected text, received {other:?}")),
-        },
-        "expect-binary" => same(Received::Binary(hex(rest)?), side.received().await?)?,
-        "pong" => same(Received::Pong, side.received().await?)?,
-        "closed" => same(closed(rest)?, side.received().await?)?,
-        "ended" => same(Received::End, side.received().await?)?,
-        "invoked" => {
+        "http" | "http-bytes" => state.response = http(side, verb, rest, &state.headers).await?,
+        "answered" => answered(rest, &state.response)?,
+        "answered-json" => {
+            let (status, body) = split(rest);
+            same(number(status)?, state.response.status)?;
+            let actual = json(&state.response.body)?;
+            let kept = &mut state.kept;
+            kept.includes(&json(body)?, Some(&actual), Fields::All, "body")?;
+        }
+        "header-is" => {
+            let (name, value) = split(rest);
+            let value = (!value.is_empty()).then_some(value);
+            same(value, state.response.header(name))?;
+        }
+        "expect" | "expect-bytes" | "expect-binary" | "pong" | "closed" | "ended" => {
+            received(verb, rest, side.received().await?)?;
+        }
+        "invoked" | "invoked-with" => {
             let (function, event) = split(rest);
             let (invoked, actual) = side.invoked().await?;
-            same(function, invoked.as_str())?;
+            same(spaced(function), invoked)?;
+            let fields = match verb {
+                "invoked" => Fields::Some,
+                _ => Fields::All,
+            };
             let event = if event.is_empty() { "{}" } else { event };
-            includes(&json(event)?, Some(&actual), "event")?;
+            let kept = &mut state.kept;
+            kept.includes(&json(event)?, Some(&actual), fields, "event")?;
         }
         "answer" => {
             let (function, outcome) = split(rest);
@@ -248,14 +182,57 @@ async fn step(
         "advance" => side.advance(duration(rest)?).await,
         "post" | "post-bytes" | "post-hex" | "post-to" | "delete" | "delete-to" | "get"
         | "get-to" => {
-            call(side, verb, rest).await?;
+            call(side, verb, rest, &mut state.kept).await?;
         }
+        "announce" => side.announce(rest).await,
         "stall" => side.stall().await,
         "fill" => side.fill(number(rest)?).await,
         "drain" => side.drain(duration(rest)?).await,
-        other => return Err(format!("no such step: {other}")),
+        _ => side.send(sent(verb, rest)?).await,
     }
     Ok(())
+}
+
+/// What the next frame to the client is.
+fn received(verb: &str, rest: &str, received: Received) -> Result<(), String> {
+    match (verb, received) {
+        ("expect", Received::Text(text)) if like(rest, &text) => Ok(()),
+        ("expect-bytes", Received::Text(text)) => same(number::<usize>(rest)?, text.len()),
+        ("expect-binary", received) => same(Received::Binary(hex(rest)?), received),
+        ("pong", received) => same(Received::Pong, received),
+        ("closed", received) => same(closed(rest)?, received),
+        ("ended", received) => same(Received::End, received),
+        (_, received) => Err(format!("expected {rest}, received {received:?}")),
+    }
+}
+
+/// `answered STATUS [BODY]`.
+fn answered(rest: &str, response: &Http) -> Result<(), String> {
+    let (status, body) = split(rest);
+    let actual = (response.status, response.body.as_str());
+    same((number(status)?, body), actual)
+}
+
+/// `http METHOD PATH [BODY]`, `http-bytes METHOD PATH N`.
+async fn http(
+    side: &mut impl Side,
+    verb: &str,
+    rest: &str,
+    headers: &Headers,
+) -> Result<Http, String> {
+    let (method, rest) = split(rest);
+    let (target, body) = split(rest);
+    let body = match verb {
+        "http" => body.as_bytes().to_vec(),
+        _ => vec![b'x'; number(body)?],
+    };
+    side.http(Request {
+        method,
+        target,
+        headers,
+        body,
+    })
+    .await
 }
 
 fn sent(verb: &str, rest: &str) -> Result<Sent, String> {
@@ -271,19 +248,40 @@ fn sent(verb: &str, rest: &str) -> Result<Sent, String> {
         }
         "send-hex" => Sent::Text(rest.split(' ').map(hex).collect::<Result<_, _>>()?),
         "send-binary" => Sent::Binary(hex(rest)?),
-        "unmasked" => Sent::Unmasked(rest.to_owned()),
+        "broken" => Sent::Broken(broken(rest)?),
         "ping" => Sent::Ping,
         "close" if rest.is_empty() => Sent::Close(None),
         "close" => {
             let (code, reason) = split(rest);
             Sent::Close(Some((number(code)?, reason.to_owned())))
         }
-        _ => Sent::Drop,
+        "drop" => Sent::Drop,
+        other => return Err(format!("no such step: {other}")),
+    })
+}
+
+/// Frames that RFC 6455 §5 forbids a client, with the mask `00000000`.
+fn broken(kind: &str) -> Result<Vec<u8>, String> {
+    let masked = |first: u8, payload: &[u8]| {
+        let length = u8::try_from(payload.len()).expect("short");
+        [&[first, 0x80 | length, 0, 0, 0, 0], payload].concat()
+    };
+    Ok(match kind {
+        "unmasked" => b"\x81\x02hi".to_vec(),
+        "reserved-bit" => masked(0xc1, b"hi"),
+        "reserved-opcode" => masked(0x83, b"hi"),
+        "reserved-control-opcode" => masked(0x8b, b""),
+        "long-ping" => [&[0x89, 0xfe, 0, 126, 0, 0, 0, 0][..], &[0; 126]].concat(),
+        "fragmented-ping" => masked(0x09, b""),
+        "continuation-first" => masked(0x80, b"hi"),
+        "text-in-text" => [masked(0x01, b"a"), masked(0x81, b"b")].concat(),
+        "close-of-one-byte" => masked(0x88, b"x"),
+        other => return Err(format!("no such frame: {other}")),
     })
 }
 
 /// `post STATUS TEXT`, `post-bytes STATUS N`, `post-to STATUS ID`, `get STATUS [JSON]`, …
-async fn call(side: &mut impl Side, verb: &str, rest: &str) -> Result<(), String> {
+async fn call(side: &mut impl Side, verb: &str, rest: &str, kept: &mut Kept) -> Result<(), String> {
     let (status, rest) = split(rest);
     let post = |payload| Call::Post { id: None, payload };
     let to = || Some(rest.to_owned());
@@ -303,7 +301,9 @@ async fn call(side: &mut impl Side, verb: &str, rest: &str) -> Result<(), String
     let (actual, body) = side.call(call).await;
     same(number::<u16>(status)?, actual)?;
     match verb {
-        "get" if !rest.is_empty() => includes(&json(rest)?, body.as_ref(), "body"),
+        "get" if !rest.is_empty() => {
+            kept.includes(&json(rest)?, body.as_ref(), Fields::Some, "body")
+        }
         _ => Ok(()),
     }
 }
@@ -317,7 +317,7 @@ fn closed(rest: &str) -> Result<Received, String> {
     Ok(Received::Close(Some((number(code)?, reason.to_owned()))))
 }
 
-fn behaviour_of(text: &str) -> Result<Behaviour, String> {
+pub(crate) fn behaviour_of(text: &str) -> Result<Behaviour, String> {
     let (verb, rest) = split(text);
     Ok(match verb {
         "answer" => Behaviour::Answer(rest.to_owned()),
@@ -348,54 +348,21 @@ pub(crate) fn at(number: usize, error: &str) -> String {
     format!("line {number}: {error}")
 }
 
-fn split(line: &str) -> (&str, &str) {
+pub(crate) fn split(line: &str) -> (&str, &str) {
     let (first, rest) = line.split_once(' ').unwrap_or((line, ""));
     (first, rest.trim())
-}
-
-fn same<T: PartialEq + std::fmt::Debug>(expected: T, actual: T) -> Result<(), String> {
-    match (expected, actual) {
-        (expected, actual) if expected == actual => Ok(()),
-        (expected, actual) => Err(format!("expected {expected:?}, was {actual:?}")),
-    }
-}
-
-/// Whether a text is a pattern in which `*` stands for any run without `"`.
-fn like(pattern: &str, text: &str) -> bool {
-    let Some((before, after)) = pattern.split_once('*') else {
-        return pattern == text;
-    };
-    let Some(rest) = text.strip_prefix(before) else {
-        return false;
-    };
-    let ends = rest.find('"').unwrap_or(rest.len());
-    (0..=ends).any(|end| rest.is_char_boundary(end) && like(after, &rest[end..]))
-}
-
-/// Whether a value holds all that is expected; `"*"` is any value, `"(absent)"` none.
-fn includes(expected: &Value, actual: Option<&Value>, path: &str) -> Result<(), String> {
-    match (expected, actual) {
-        (Value::String(text), Some(_)) if text == "*" => Ok(()),
-        (Value::String(text), None) if text == "(absent)" => Ok(()),
-        (Value::Object(expected), Some(Value::Object(actual))) => {
-            let mut fields = expected.iter();
-            fields.try_for_each(|(key, value)| {
-                includes(value, actual.get(key), &format!("{path}.{key}"))
-            })
-        }
-        (expected, Some(actual)) if expected == actual => Ok(()),
-        (expected, actual) => {
-            let actual = actual.map_or("(absent)".to_owned(), Value::to_string);
-            Err(format!("{path}: expected {expected}, was {actual}"))
-        }
-    }
 }
 
 fn json(text: &str) -> Result<Value, String> {
     serde_json::from_str(text).map_err(|error| format!("{text}: {error}"))
 }
 
-fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+/// A route's key, in which `␣` stands for a space.
+pub(crate) fn spaced(key: &str) -> String {
+    key.replace('␣', " ")
+}
+
+pub(crate) fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
     text.parse()
         .map_err(|_not| format!("not a number: `{text}`"))
 }
@@ -410,7 +377,7 @@ fn hex(text: &str) -> Result<Vec<u8>, String> {
 }
 
 /// `1h30m`, `10m1s`, `250ms`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let (mut total, mut rest) = (Duration::ZERO, text);
     while !rest.is_empty() {
         let digits = rest

@@ -1,22 +1,21 @@
 //! In: a gateway under load and at its end. Out: whether it keeps serving, and stops in order.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use lift_gateway::session::handshake::Upgrade;
-use lift_gateway::session::{Action, Session};
 use lift_gateway::{
     Answer, ConnectionId, Connections, Function, Gateway, Integration, Invocation, InvokeError,
-    Receipt, Rules, Timestamp,
+    Limits, Management, Receipt, Route, Rules,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, interval, timeout};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 
@@ -51,7 +50,7 @@ async fn serve(rules: Rules, integration: Integration) -> Served {
 impl Served {
     async fn open(&self) -> Client {
         let mut client = Client::connect(self.address, "/", &[]).await.unwrap();
-        assert_eq!(client.response().await.unwrap(), (101, String::new()));
+        assert_eq!(client.response().await.unwrap().status, 101);
         client
     }
 
@@ -166,6 +165,44 @@ async fn a_panic_in_the_integration_is_an_internal_error() {
     served.stop().await;
 }
 
+/// The scripts say it to the millisecond on a clock that the test moves; here real time passes.
+#[tokio::test]
+async fn an_hour_of_use_and_two_hours_of_life_pass_in_seconds() {
+    const SPEED: u32 = 900;
+    let ping = Duration::from_secs(3 * 60) / SPEED;
+    let (hour, idle) = (Duration::from_secs(3600), Duration::from_secs(600));
+    let mut rules = Rules::default().route("ping", Route::mock("pong").two_way());
+    rules.limits = Limits::api_gateway();
+    rules.limits.speed = NonZeroU32::new(SPEED).unwrap();
+    let served = serve(rules, echo()).await;
+    let lived = async |used: Duration| {
+        let mut client = served.open().await;
+        let (opened, mut rhythm) = (Instant::now(), interval(ping));
+        loop {
+            tokio::select! {
+                _ = rhythm.tick(), if opened.elapsed() < used / SPEED => {
+                    client.send(text(r#"{"action":"ping"}"#)).await.unwrap();
+                }
+                received = client.received() => match received.unwrap() {
+                    Received::Text(pong) => assert_eq!(pong, "pong"),
+                    closed => break (opened.elapsed() * SPEED, closed),
+                },
+            }
+        }
+    };
+    let both = async { tokio::join!(lived(hour), lived(3 * hour)) };
+    let (idled, aged) = timeout(2 * DEADLINE, both).await.expect("both are closed");
+    for closed in [&idled.1, &aged.1] {
+        assert_eq!(
+            *closed,
+            Received::Close(Some((1001, "Going away".to_owned())))
+        );
+    }
+    assert!(hour + idle / 2 < idled.0 && idled.0 < 2 * hour, "{idled:?}");
+    assert!(aged.0 >= 2 * hour, "{aged:?}");
+    served.stop().await;
+}
+
 #[tokio::test]
 async fn a_drain_refuses_upgrades_and_lets_messages_finish() {
     let (invoked, mut invocations) = mpsc::channel::<Function>(8);
@@ -195,8 +232,7 @@ async fn a_drain_refuses_upgrades_and_lets_messages_finish() {
     assert_eq!(idle.received().await.unwrap(), restart);
     assert_eq!(invocations.recv().await, Some(Function::Disconnect));
     let mut late = Client::connect(served.address, "/", &[]).await.unwrap();
-    let unavailable = r#"{"message":"Service Unavailable"}"#.to_owned();
-    assert_eq!(late.response().await.unwrap(), (503, unavailable));
+    assert_eq!(late.response().await.unwrap().status, 503);
 
     release.cancel();
     assert_eq!(
@@ -261,18 +297,44 @@ async fn slow_and_absent_handshakes_are_cut_off() {
 }
 
 #[tokio::test]
+async fn a_call_whose_body_never_comes_is_cut_off() {
+    let mut rules = Rules::default();
+    rules.management = Management::Unsigned;
+    rules.limits.handshake = Duration::from_millis(50);
+    let served = serve(rules, echo()).await;
+    let mut stream = TcpStream::connect(served.address).await.unwrap();
+    let head =
+        "POST /@connections/JC1dgf9yoAMCK-g= HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nx";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let ended = timeout(DEADLINE, stream.read_to_end(&mut answer)).await;
+    ended.expect("the gateway hangs up").unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 408"));
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn rules_that_api_gateway_would_not_take_are_not_served() {
+    let gateway = Gateway::new(Rules::default().one_way("$join"), echo());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let served = gateway.serve(listener, CancellationToken::new());
+    let refused = timeout(DEADLINE, served).await.unwrap().unwrap_err();
+    assert_eq!(refused.to_string(), "a route's key cannot be `$join`");
+}
+
+#[tokio::test]
 async fn connections_over_the_limit_are_refused() {
     let mut rules = Rules::default();
     rules.limits.connections_max = 1;
     let served = serve(rules, echo()).await;
     let client = served.open().await;
     let mut second = Client::connect(served.address, "/", &[]).await.unwrap();
-    assert_eq!(second.response().await.unwrap().0, 503);
+    assert_eq!(second.response().await.unwrap().status, 503);
     drop(client);
     let again = timeout(DEADLINE, async {
         loop {
             let mut third = Client::connect(served.address, "/", &[]).await.unwrap();
-            if third.response().await.unwrap().0 == 101 {
+            if third.response().await.unwrap().status == 101 {
                 break;
             }
         }
@@ -320,51 +382,4 @@ async fn exhaust_descriptors() {
     let open = timeout(DEADLINE, served.open());
     drop(open.await.expect("the gateway accepts again"));
     served.stop().await;
-}
-
-#[test]
-fn requests_that_ask_for_no_upgrade_are_refused() {
-    let without = |name: &str| {
-        let mut upgrade = Upgrade::websocket("/");
-        upgrade.headers.retain(|(known, _)| known != name);
-        upgrade
-    };
-    let websocket =
-        |method: &str| Upgrade::new(method, "/", Upgrade::websocket("/").headers, "127.0.0.1");
-    // RFC 6455 §4.2.1; that a plain request is 426 is observed on API Gateway.
-    let cases = [
-        (Upgrade::new("GET", "/", Vec::new(), "127.0.0.1"), 426),
-        (without("Connection"), 426),
-        (without("Upgrade"), 426),
-        (websocket("POST"), 426),
-        (without("Sec-WebSocket-Version"), 426),
-        (
-            without("Sec-WebSocket-Version").header("Sec-WebSocket-Version", "8"),
-            426,
-        ),
-        (without("Sec-WebSocket-Key"), 400),
-        (
-            without("Sec-WebSocket-Key").header("Sec-WebSocket-Key", "c2hvcnQ="),
-            400,
-        ),
-        (without("Host"), 400),
-        (
-            without("Connection").header("connection", "keep-alive, Upgrade"),
-            101,
-        ),
-        (without("Upgrade").header("Upgrade", "WebSocket"), 101),
-    ];
-    for (upgrade, expected) in cases {
-        let (mut actions, now) = (Vec::new(), Timestamp::from_epoch_ms(0));
-        let shown = format!("{upgrade:?}");
-        let id = ConnectionId::from_bytes([0; 11]);
-        let mut session = Session::new(Arc::new(Rules::default()), upgrade, id, 0, now);
-        session.start(now, &mut actions);
-        let status = match actions.as_slice() {
-            [Action::Refuse(refusal)] => refusal.status,
-            [Action::Accept { .. }] => 101,
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(status, expected, "{shown}");
-    }
 }

@@ -15,7 +15,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
-use crate::script::{Call, Received, Sent, Setup, Side};
+use crate::script::{Call, Headers, Http, Received, Request, Sent, Side};
+use crate::setup::Setup;
 use crate::world::{Behaviour, World, name, outcome};
 
 pub(crate) struct Sockets {
@@ -108,7 +109,7 @@ impl Sockets {
 }
 
 impl Side for Sockets {
-    async fn connect(&mut self, target: &str, headers: &[(String, String)]) {
+    async fn connect(&mut self, target: &str, headers: &Headers) {
         self.client = Some(
             Client::connect(self.address, target, headers)
                 .await
@@ -116,11 +117,17 @@ impl Side for Sockets {
         );
     }
 
-    async fn response(&mut self) -> Result<(u16, String), String> {
-        self.client()
-            .response()
-            .await
-            .map_err(|error| error.to_string())
+    async fn response(&mut self) -> Result<Http, String> {
+        let response = self.client().response().await;
+        response.map_err(|error| error.to_string())
+    }
+
+    async fn http(&mut self, request: Request<'_>) -> Result<Http, String> {
+        let response = async {
+            let mut client = Client::request(self.address, request).await?;
+            client.response().await
+        };
+        response.await.map_err(|error| error.to_string())
     }
 
     async fn send(&mut self, message: Sent) {
@@ -184,6 +191,11 @@ impl Side for Sockets {
                 Err(error) => (status(Err(error)), None),
             },
         }
+    }
+
+    async fn announce(&mut self, message: &str) {
+        let message = Bytes::copy_from_slice(message.as_bytes());
+        self.gateway.connections().post_all(&message);
     }
 
     async fn stall(&mut self) {
