@@ -21,9 +21,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::connection::{self, Decision};
+use crate::listener::{self, Accepted, HttpLimits};
 use crate::session::handshake::{self, Refusal, Upgrade};
 use crate::session::{Input, Session};
-use crate::{ConnectionId, Connections, Integration, Rules, listener};
+use crate::{ConnectionId, Connections, Integration, Rules};
 
 /// The body of a handshake's response.
 pub type ResponseBody = Full<Bytes>;
@@ -94,7 +95,34 @@ impl Gateway {
         listener: TcpListener,
         shutdown: CancellationToken,
     ) -> io::Result<()> {
-        listener::serve(self, listener, shutdown).await
+        let address = listener.local_addr()?;
+        tracing::debug!(%address, "accepting connections");
+        let limits = &self.rules().limits;
+        let http = HttpLimits {
+            head: limits.handshake,
+            closing: limits.closing,
+            ..HttpLimits::default()
+        };
+        // The listener stays open in a drain, so that upgrades hear 503.
+        let drained = async {
+            shutdown.cancelled().await;
+            self.drain(limits.drain).await;
+        };
+        listener::accept(listener, http, drained, |accepted| {
+            let gateway = self.clone();
+            async move {
+                let Accepted {
+                    stream,
+                    peer,
+                    visit,
+                } = accepted;
+                visit
+                    .http(stream, |request| gateway.handle(request, peer))
+                    .await;
+            }
+        })
+        .await;
+        Ok(())
     }
 
     /// Answers one HTTP request; an upgrade becomes a connection once its response is written.

@@ -24,6 +24,10 @@ use crate::session::{Input, Violation};
 const READ_BUFFER_BYTES: usize = 4096;
 /// Frames are gathered up to here before they are written.
 const WRITE_BUFFER_BYTES: usize = 8192;
+/// Pongs that wait behind a frame which the client does not take, in bytes. Without a limit, a client
+/// that sends pings and reads nothing would fill the memory; with it, further pongs are left out,
+/// as RFC 6455 §5.5.3 allows.
+const PONGS_BYTES: usize = 16 * 1024;
 /// Inputs taken from the socket before its session sees them.
 const READ_BATCH: usize = 32;
 /// What a client that broke a rule may still send before its socket is closed for good.
@@ -44,9 +48,11 @@ pub(crate) struct Socket<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     pub(crate) async fn new(stream: S, limits: &Limits) -> Self {
+        let write_buffer_bytes_max = WRITE_BUFFER_BYTES + PONGS_BYTES + limits.message_bytes_max;
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(WRITE_BUFFER_BYTES)
+            .max_write_buffer_size(write_buffer_bytes_max)
             .max_frame_size(Some(limits.frame_bytes_max))
             .max_message_size(Some(limits.message_bytes_max));
         let stream = Counted { stream, written: 0 };
