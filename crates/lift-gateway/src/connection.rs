@@ -19,6 +19,11 @@ use crate::session::{Action, Input, Invoke, InvokeError, Session, Timestamp};
 use crate::socket::Socket;
 use crate::{Answer, ConnectionId, Integration, Invocation, Limits};
 
+/// Events of one connection that functions are working on, in bytes; at it, the gateway stops
+/// reading, as it does at [`Limits::in_flight_max`]. Otherwise 128 large messages of each of some
+/// clients are before everybody else's next one, and in memory.
+const IN_FLIGHT_BYTES_MAX: usize = 64 * 1024;
+
 /// What becomes of a handshake.
 #[derive(Debug)]
 pub(crate) enum Decision {
@@ -33,6 +38,12 @@ pub(crate) enum End {
     HangUp,
 }
 
+/// One invocation.
+struct Running {
+    handle: AbortHandle,
+    event_bytes: usize,
+}
+
 /// Carries out one session.
 pub(crate) struct Task {
     slot: Arc<Slot>,
@@ -41,7 +52,8 @@ pub(crate) struct Task {
     integration: Integration,
     limits: Limits,
     invocations: JoinSet<(u64, Result<Answer, InvokeError>)>,
-    running: HashMap<u64, AbortHandle>,
+    running: HashMap<u64, Running>,
+    in_flight_bytes: usize,
     timer: Timer,
     actions: Vec<Action>,
     decision: Option<Decision>,
@@ -64,6 +76,7 @@ impl Task {
             limits,
             invocations: JoinSet::new(),
             running: HashMap::new(),
+            in_flight_bytes: 0,
             timer: Timer::default(),
             actions: Vec::new(),
             decision: None,
@@ -106,9 +119,10 @@ impl Task {
             if let Some(end) = self.end.take() {
                 break end;
             }
+            let may_read = self.in_flight_bytes < IN_FLIGHT_BYTES_MAX;
             tokio::select! {
                 () = self.step() => {}
-                () = socket.exchange(&slot, &mut inputs) => {}
+                () = socket.exchange(&slot, may_read, &mut inputs) => {}
             }
             for input in inputs.drain(..) {
                 self.input(input);
@@ -147,14 +161,14 @@ impl Task {
                 let failed = self
                     .running
                     .iter()
-                    .find(|(_, handle)| handle.id() == error.id());
+                    .find(|(_, running)| running.handle.id() == error.id());
                 let Some((invocation, _)) = failed else {
                     return;
                 };
                 (*invocation, Err(InvokeError::Crashed))
             }
         };
-        self.running.remove(&invocation);
+        self.ended(invocation);
         let (outcome, receipt) = match answer {
             Ok(Answer { body, receipt }) => (Ok(body), receipt),
             Err(error) => {
@@ -198,7 +212,7 @@ impl Task {
             match action {
                 Action::Invoke(invoke) => self.invoke(invoke),
                 Action::Abandon { invocation } => {
-                    if let Some(handle) = self.running.remove(&invocation) {
+                    if let Some(handle) = self.ended(invocation) {
                         handle.abort();
                     }
                 }
@@ -228,11 +242,23 @@ impl Task {
             event,
             deadline: timeout,
         };
+        let event_bytes = call.event.len();
         let integration = self.integration.clone();
         let handle = self
             .invocations
             .spawn(async move { (invocation, integration.oneshot(call).await) });
-        self.running.insert(invocation, handle);
+        self.in_flight_bytes += event_bytes;
+        let running = Running {
+            handle,
+            event_bytes,
+        };
+        self.running.insert(invocation, running);
+    }
+
+    fn ended(&mut self, invocation: u64) -> Option<AbortHandle> {
+        let running = self.running.remove(&invocation)?;
+        self.in_flight_bytes -= running.event_bytes;
+        Some(running.handle)
     }
 }
 
