@@ -15,7 +15,7 @@ const LATE: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn five_thousand_handshakes_that_never_finish() {
-    let bound = Memory { peak_mib: 128 };
+    let bound = Memory { peak_mib: 88 };
     under(
         "never-finished handshakes",
         &[],

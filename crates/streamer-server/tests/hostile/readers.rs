@@ -13,7 +13,7 @@ const ENDED: usize = 20;
 /// Answers that each asks for: more than its queue and the kernel's buffers hold.
 const ECHOES: usize = 20;
 /// How many begin together: what they ask for is work, and this test is about what waits.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 2;
 /// What one such client may cost, in KiB: its queue of 256, one frame being written, one being
 /// read, and a margin as large again.
 const READER_KIB: u64 = 768;
@@ -29,7 +29,7 @@ async fn open(server: &Server) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn clients_that_never_read_are_let_go() {
-    let readers = count("HOSTILE_READERS", 60);
+    let readers = count("HOSTILE_READERS", 40);
     let home = Home::new();
     let server = home.start(&[]).await;
     let replays = ended(&home, &server).await;
