@@ -79,14 +79,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         if std::mem::take(&mut self.frames.get_mut().rests) {
             tokio::task::yield_now().await;
         }
-        let room = slot.with(|session, _| session.read_room()).min(READ_BATCH);
-        let room = if may_read { room } else { 0 };
         let mut next = || slot.with(|session, _| session.next_frame());
         poll_fn(|cx| {
             if let Err(dropped) = self.poll_write(cx, &mut next, inputs) {
                 inputs.push(dropped);
             }
-            self.poll_read(cx, room, inputs);
+            // Asked for after the writes, which make room: nothing else may come to wake this.
+            let room = slot.with(|session, _| session.read_room()).min(READ_BATCH);
+            self.poll_read(cx, if may_read { room } else { 0 }, inputs);
             if inputs.is_empty() {
                 Poll::Pending
             } else {
