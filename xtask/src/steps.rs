@@ -52,7 +52,7 @@ pub(crate) fn test() -> Result<(), String> {
     Ok(())
 }
 
-/// The WebSocket clients that are not ours: npm `ws`, Python `websockets`, and `strace`.
+/// The WebSocket clients that are not ours: npm `ws`, Python `websockets`; `strace` and `faketime`.
 fn foreign_clients() -> Result<(), String> {
     if !Path::new("tests/foreign/node_modules/ws").exists() {
         run("npm install --prefix tests/foreign --no-audit --no-fund --silent")?;
@@ -61,9 +61,11 @@ fn foreign_clients() -> Result<(), String> {
         run("python3 -m venv tests/foreign/.venv")?;
         run("tests/foreign/.venv/bin/pip install --quiet -r tests/foreign/requirements.txt")?;
     }
-    if Command::new("strace").arg("--version").output().is_err() {
-        run("apt-get update -qq")?;
-        run("apt-get install -y -qq strace")?;
+    for tool in ["strace", "faketime"] {
+        if Command::new(tool).arg("--version").output().is_err() {
+            run("apt-get update -qq")?;
+            run(&format!("apt-get install -y -qq {tool}"))?;
+        }
     }
     Ok(())
 }
@@ -86,6 +88,10 @@ pub(crate) fn full() -> Result<(), String> {
     run_with(
         "cargo test --release -p streamer-server --test crash",
         &[("CRASH_KILLS", "50")],
+    )?;
+    run_with(
+        "cargo test --release -p streamer-server --test hostile -- --nocapture",
+        &[("HOSTILE_READERS", "10000"), ("HOSTILE_PINGS", "10000000")],
     )?;
     if Command::new("cargo-llvm-cov")
         .arg("--version")

@@ -21,6 +21,11 @@ use crate::session::{Action, Input, Invoke, InvokeError, Session, Timestamp};
 use crate::socket::Socket;
 use crate::{Answer, ConnectionId, Integration, Invocation, Limits};
 
+/// Events of one connection that functions are working on, in bytes; at it, the gateway stops
+/// reading, as it does at [`Limits::in_flight_max`]. Otherwise 128 large messages of each of some
+/// clients are before everybody else's next one, and in memory.
+const IN_FLIGHT_BYTES_MAX: usize = 64 * 1024;
+
 /// What becomes of a handshake.
 #[derive(Debug)]
 pub(crate) enum Decision {
@@ -37,6 +42,12 @@ pub(crate) enum End {
 
 type Invoked = Result<Answer, InvokeError>;
 
+/// One invocation.
+struct Running {
+    handle: AbortHandle,
+    event_bytes: usize,
+}
+
 /// Carries out one session.
 pub(crate) struct Task {
     slot: Arc<Slot>,
@@ -45,7 +56,8 @@ pub(crate) struct Task {
     integration: Integration,
     limits: Limits,
     invocations: JoinSet<(u64, Invoked)>,
-    running: HashMap<u64, AbortHandle>,
+    running: HashMap<u64, Running>,
+    in_flight_bytes: usize,
     timer: Timer,
     actions: Vec<Action>,
     decision: Option<Decision>,
@@ -68,6 +80,7 @@ impl Task {
             limits,
             invocations: JoinSet::new(),
             running: HashMap::new(),
+            in_flight_bytes: 0,
             timer: Timer::default(),
             actions: Vec::new(),
             decision: None,
@@ -110,9 +123,10 @@ impl Task {
             if let Some(end) = self.end.take() {
                 break end;
             }
+            let may_read = self.in_flight_bytes < IN_FLIGHT_BYTES_MAX;
             tokio::select! {
                 () = self.step() => {}
-                () = socket.exchange(&slot, &mut inputs) => {}
+                () = socket.exchange(&slot, may_read, &mut inputs) => {}
             }
             for input in inputs.drain(..) {
                 self.input(input);
@@ -149,7 +163,7 @@ impl Task {
         let Ok((invocation, answer)) = done else {
             return;
         };
-        self.running.remove(&invocation);
+        self.ended(invocation);
         self.invoked(invocation, answer);
         self.act();
     }
@@ -216,7 +230,7 @@ impl Task {
             match action {
                 Action::Invoke(invoke) => answered.extend(self.invoke(invoke)),
                 Action::Abandon { invocation } => {
-                    if let Some(handle) = self.running.remove(&invocation) {
+                    if let Some(handle) = self.ended(invocation) {
                         handle.abort();
                     }
                 }
@@ -248,6 +262,7 @@ impl Task {
             event,
             deadline: timeout,
         };
+        let event_bytes = call.event.len();
         let answering = AssertUnwindSafe(self.integration.clone().oneshot(call)).catch_unwind();
         let mut answering = Box::pin(answering.map(|done| match done {
             Ok(answer) => answer,
@@ -260,8 +275,19 @@ impl Task {
         let handle = self
             .invocations
             .spawn(async move { (invocation, answering.await) });
-        self.running.insert(invocation, handle);
+        self.in_flight_bytes += event_bytes;
+        let running = Running {
+            handle,
+            event_bytes,
+        };
+        self.running.insert(invocation, running);
         None
+    }
+
+    fn ended(&mut self, invocation: u64) -> Option<AbortHandle> {
+        let running = self.running.remove(&invocation)?;
+        self.in_flight_bytes -= running.event_bytes;
+        Some(running.handle)
     }
 }
 

@@ -23,10 +23,11 @@ use tower::BoxError;
 
 use crate::clock::Clock;
 use crate::connection::{self, Decision};
+use crate::listener::{self, Accepted, HttpLimits};
 use crate::session::handshake::{self, Refusal, Upgrade};
 use crate::session::management::{self, Done, Operation, Reply};
 use crate::session::{Input, PostError, Session};
-use crate::{ConnectionId, Connections, Integration, Rules, listener};
+use crate::{ConnectionId, Connections, Integration, Rules};
 
 /// The body of a handshake's response.
 pub type ResponseBody = Full<Bytes>;
@@ -100,7 +101,34 @@ impl Gateway {
     ) -> io::Result<()> {
         let checked = self.rules().check();
         checked.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        listener::serve(self, listener, shutdown).await
+        let address = listener.local_addr()?;
+        tracing::debug!(%address, "accepting connections");
+        let limits = &self.rules().limits;
+        let http = HttpLimits {
+            head: limits.handshake,
+            closing: limits.closing,
+            ..HttpLimits::default()
+        };
+        // The listener stays open in a drain, so that upgrades hear 503.
+        let drained = async {
+            shutdown.cancelled().await;
+            self.drain(limits.drain).await;
+        };
+        listener::accept(listener, http, drained, |accepted| {
+            let gateway = self.clone();
+            async move {
+                let Accepted {
+                    stream,
+                    peer,
+                    visit,
+                } = accepted;
+                visit
+                    .http(stream, |request| gateway.handle(request, peer))
+                    .await;
+            }
+        })
+        .await;
+        Ok(())
     }
 
     /// Answers one HTTP request; an upgrade becomes a connection once its response is written.

@@ -24,7 +24,8 @@
 pub mod session;
 mod integration;
 mod gateway;
-mod listener;
+pub mod listener;
+mod lobby;
 mod connection;
 mod socket;
 mod connections;

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -24,8 +24,13 @@ use crate::session::{Input, Violation};
 const READ_BUFFER_BYTES: usize = 4096;
 /// Frames are gathered up to here before they are written.
 const WRITE_BUFFER_BYTES: usize = 8192;
+/// A frame's header, in bytes (RFC 6455 §5.2).
+const HEADER_BYTES_MAX: usize = 14;
 /// Inputs taken from the socket before its session sees them.
 const READ_BATCH: usize = 32;
+/// Bytes read until others have a turn: without it, a client whose frames cost much and weigh
+/// nothing keeps a thread for as long as it sends.
+const READ_SLICE_BYTES: usize = 8 * 1024;
 /// What a client that broke a rule may still send before its socket is closed for good.
 const DISCARD_BYTES_MAX: usize = 1024 * 1024;
 
@@ -34,8 +39,6 @@ const DISCARD_BYTES_MAX: usize = 1024 * 1024;
 pub(crate) struct Socket<S> {
     frames: WebSocketStream<Counted<S>>,
     frame_bytes_max: usize,
-    /// Frames were given to the codec and are not all in the transport.
-    unflushed: bool,
     /// Bytes taken by the transport when it last refused one.
     blocked_at: Option<u64>,
     /// The codec met an error and reads no more.
@@ -44,17 +47,26 @@ pub(crate) struct Socket<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     pub(crate) async fn new(stream: S, limits: &Limits) -> Self {
+        // Without a limit, a client that sends pings and reads nothing fills the memory with pongs;
+        // with it, further ones are left out, as RFC 6455 §5.5.3 allows.
+        let frame_bytes_max = limits.message_bytes_max + HEADER_BYTES_MAX;
+        let write_buffer_bytes_max = WRITE_BUFFER_BYTES + frame_bytes_max;
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(WRITE_BUFFER_BYTES)
+            .max_write_buffer_size(write_buffer_bytes_max)
             .max_frame_size(Some(limits.frame_bytes_max))
             .max_message_size(Some(limits.message_bytes_max));
-        let stream = Counted { stream, written: 0 };
+        let stream = Counted {
+            stream,
+            written: 0,
+            slice: 0,
+            rests: false,
+        };
         let frames = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
         Self {
             frames,
             frame_bytes_max: limits.frame_bytes_max,
-            unflushed: false,
             blocked_at: None,
             broken: false,
         }
@@ -63,15 +75,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// Writes what the session has and reads what it has room for, until there is an input.
     ///
     /// Dropping the future loses nothing.
-    pub(crate) async fn exchange(&mut self, slot: &Slot, inputs: &mut Vec<Input>) {
+    pub(crate) async fn exchange(&mut self, slot: &Slot, may_read: bool, inputs: &mut Vec<Input>) {
+        if std::mem::take(&mut self.frames.get_mut().rests) {
+            tokio::task::yield_now().await;
+        }
         let mut next = || slot.with(|session, _| session.next_frame());
         poll_fn(|cx| {
             if let Err(dropped) = self.poll_write(cx, &mut next, inputs) {
                 inputs.push(dropped);
             }
-            // Asked now: what was just written may have made the room.
+            // Asked for after the writes, which make room: nothing else may come to wake this.
             let room = slot.with(|session, _| session.read_room()).min(READ_BATCH);
-            self.poll_read(cx, room, inputs);
+            self.poll_read(cx, if may_read { room } else { 0 }, inputs);
             if inputs.is_empty() {
                 Poll::Pending
             } else {
@@ -82,42 +97,43 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     /// Feeds all frames that are ready, then flushes once.
+    ///
+    /// What was fed before goes first, pongs of the codec among it: then its buffer has room for
+    /// a frame of any size, however many pings came meanwhile.
     fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
         next: &mut impl FnMut() -> Option<Frame>,
         inputs: &mut Vec<Input>,
     ) -> Result<(), Input> {
-        loop {
-            let is_ready = match self.frames.poll_ready_unpin(cx) {
-                Poll::Ready(ready) => ready.map(|()| true),
-                Poll::Pending => Ok(false),
-            };
-            if !is_ready.map_err(|_gone| Input::Dropped)? {
-                break self.blocked(inputs);
-            }
-            if let Some(frame) = next() {
+        while self.poll_flush(cx, inputs)? {
+            let mut fed = false;
+            while let Poll::Ready(ready) = self.frames.poll_ready_unpin(cx) {
+                ready.map_err(|_gone| Input::Dropped)?;
+                let Some(frame) = next() else { break };
                 self.frames
                     .start_send_unpin(message(frame))
                     .map_err(|_gone| Input::Dropped)?;
-                self.unflushed = true;
-                continue;
+                fed = true;
             }
-            if !self.unflushed {
+            if !fed {
                 break;
-            }
-            match self.frames.poll_flush_unpin(cx) {
-                Poll::Ready(flushed) => {
-                    flushed.map_err(|_gone| Input::Dropped)?;
-                    self.unflushed = false;
-                    if self.blocked_at.take().is_some() {
-                        inputs.push(Input::WriteResumed);
-                    }
-                }
-                Poll::Pending => break self.blocked(inputs),
             }
         }
         Ok(())
+    }
+
+    /// Whether the transport has taken everything.
+    fn poll_flush(&mut self, cx: &mut Context<'_>, inputs: &mut Vec<Input>) -> Result<bool, Input> {
+        let Poll::Ready(flushed) = self.frames.poll_flush_unpin(cx) else {
+            self.blocked(inputs);
+            return Ok(false);
+        };
+        flushed.map_err(|_gone| Input::Dropped)?;
+        if self.blocked_at.take().is_some() {
+            inputs.push(Input::WriteResumed);
+        }
+        Ok(true)
     }
 
     fn blocked(&mut self, inputs: &mut Vec<Input>) {
@@ -226,11 +242,13 @@ async fn discard(stream: &mut (impl AsyncRead + Unpin)) {
     }
 }
 
-/// A stream that counts the bytes it took.
+/// A stream that counts the bytes it took, and rests after each slice of bytes it gave.
 #[derive(Debug)]
 struct Counted<S> {
     stream: S,
     written: u64,
+    slice: usize,
+    rests: bool,
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
@@ -239,7 +257,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        if self.slice >= READ_SLICE_BYTES {
+            (self.slice, self.rests) = (0, true);
+            // Woken after the runtime has looked at the other sockets, which waking at once would
+            // put off.
+            return pin!(tokio::task::yield_now()).poll(cx).map(Ok);
+        }
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        self.slice += buffer.filled().len() - before;
+        read
     }
 }
 

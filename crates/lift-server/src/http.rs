@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use lift::app::Runtime;
@@ -32,13 +33,14 @@ pub(crate) struct Site {
 }
 
 pub(crate) fn router(site: Site) -> Router {
+    let schemas = schemas(&site.runtime);
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/requests/{id}", get(request))
         .route("/results/{token}", get(result))
-        .route("/schemas", get(schemas))
+        .route("/schemas", get(async move || json(StatusCode::OK, schemas)))
         .fallback(upgrade)
         .with_state(site)
 }
@@ -76,18 +78,14 @@ async fn metrics(State(site): State<Site>) -> Response {
         .into_response()
 }
 
-/// The schema of every action's payload, by name.
-async fn schemas(State(site): State<Site>) -> Response {
-    let schemas: serde_json::Map<String, serde_json::Value> = site
-        .runtime
+/// The schema of every action's payload, by name; rendered once, since anybody may ask.
+fn schemas(runtime: &Runtime) -> Bytes {
+    let schemas: serde_json::Map<String, serde_json::Value> = runtime
         .actions()
         .iter()
         .filter_map(|(name, action)| Some((name.clone(), action.schema()?.clone())))
         .collect();
-    json(
-        StatusCode::OK,
-        serde_json::Value::Object(schemas).to_string(),
-    )
+    serde_json::Value::Object(schemas).to_string().into()
 }
 
 /// `GET /requests/{id}`: the request as `request.get` shows it, with the token of the WebSocket.

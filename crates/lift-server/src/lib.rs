@@ -7,6 +7,7 @@ mod host;
 mod task_loop;
 pub mod results;
 mod http;
+mod tls;
 mod listen;
 pub mod server;
 pub use host::rules;

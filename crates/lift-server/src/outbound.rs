@@ -85,7 +85,7 @@ fn refused(error: lift_gateway::PostError) -> PostError {
     use lift_gateway::PostError as Gateway;
     match error {
         Gateway::Gone | Gateway::InvalidConnectionId => PostError::Gone,
-        Gateway::Full => PostError::Throttled,
+        Gateway::Full | Gateway::Throttled => PostError::Throttled,
         Gateway::PayloadTooLarge => PostError::TooLarge,
         other => PostError::Unavailable(other.into()),
     }

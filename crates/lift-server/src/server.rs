@@ -10,6 +10,7 @@ use lift::app::App;
 use lift::clock::Clock;
 use lift_embedded::{EmbeddedTasks, OpenError};
 use lift_gateway::Rules;
+use lift_gateway::listener::{self, HttpLimits};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +20,7 @@ use crate::http::{Site, router};
 use crate::listen;
 use crate::results::FileResults;
 
-pub use crate::listen::Tls;
+pub use crate::tls::{Certificate, Tls};
 
 /// How a server is run.
 #[derive(Debug, Clone)]
@@ -33,6 +34,10 @@ pub struct Options {
     pub public_url: Option<String>,
     /// How long a drain may take before connections are closed (10 s).
     pub drain: Duration,
+    /// How often the files of the certificate are looked at for a change (60 s).
+    pub tls_look_every: Duration,
+    /// What a client may cost before its connection is a WebSocket.
+    pub http: HttpLimits,
     /// The gateway's rules; see [`rules`].
     pub rules: Rules,
     /// Served at `/metrics`.
@@ -47,6 +52,8 @@ impl Options {
             tls: None,
             public_url: None,
             drain: Duration::from_secs(10),
+            tls_look_every: Duration::from_secs(60),
+            http: HttpLimits::default(),
             rules: rules(),
             metrics: None,
         }
@@ -75,7 +82,7 @@ pub enum StartError {
 pub struct Server {
     host: Host,
     listener: TcpListener,
-    tls: Option<tokio_rustls::TlsAcceptor>,
+    tls: Option<Certificate>,
     address: SocketAddr,
     tasks: Arc<EmbeddedTasks>,
     results: Arc<FileResults>,
@@ -102,13 +109,13 @@ impl Server {
     ) -> Result<Self, StartError> {
         let tls = options
             .tls
-            .as_ref()
-            .map(Tls::acceptor)
+            .clone()
+            .map(Certificate::read)
             .transpose()
             .map_err(StartError::Tls)?;
         let tasks = Arc::new(open(&options.data_dir.join("store")).await?);
-        let listening = TcpListener::bind(address).await;
-        let listener = listening.map_err(|error| StartError::Listen(address, error))?;
+        let listener =
+            listener::bind(address).map_err(|error| StartError::Listen(address, error))?;
         let address = listener
             .local_addr()
             .map_err(|error| StartError::Listen(address, error))?;
@@ -151,6 +158,11 @@ impl Server {
         &self.host.runtime
     }
 
+    /// The certificate in force, to have it read again; none without TLS.
+    pub fn certificate(&self) -> Option<Certificate> {
+        self.tls.clone()
+    }
+
     /// The WebSocket's URL.
     pub fn url(&self) -> String {
         let scheme = if self.tls.is_some() { "wss" } else { "ws" };
@@ -181,7 +193,14 @@ impl Server {
                 move || tasks.writable().is_ok()
             }),
         };
-        let serving = listen::serve(listener, tls, router(site), stop.clone());
+        let following = stop.run_until_cancelled(async {
+            match &tls {
+                Some(certificate) => certificate.follow_for_ever(options.tls_look_every).await,
+                None => std::future::pending().await,
+            }
+        });
+        let (routes, http) = (router(site), options.http.clone());
+        let serving = listen::serve(listener, http, tls.clone(), routes, stop.clone());
         let keep = host.runtime.limits().keep;
         let ending = async {
             shutdown.cancelled().await;
@@ -191,7 +210,7 @@ impl Server {
             stop.cancel();
         };
         let purging = stop.run_until_cancelled(results.purge_for_ever(keep));
-        tokio::join!(serving, ending, purging);
+        tokio::join!(serving, ending, purging, following);
         if let Err(error) = tasks.close().await {
             tracing::warn!(
                 error = lift::error::chain(&error),

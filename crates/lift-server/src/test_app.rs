@@ -30,6 +30,7 @@ use lift::app::{App, Runtime};
 use lift::clock::{Clock, Timestamp};
 use lift::task::memory::{MemoryResults, MemoryTasks};
 use lift_gateway::Rules;
+use lift_gateway::listener::{HttpLimits, Visit};
 use serde_json::{Value, json};
 use tokio::io::DuplexStream;
 use tokio_tungstenite::WebSocketStream;
@@ -124,12 +125,10 @@ impl TestApp {
     ) -> Result<TestConnection, u16> {
         let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        self.tasks.spawn(listen::connection(
-            theirs,
-            peer,
-            self.router.clone(),
-            self.stop.clone(),
-        ));
+        let visit = Visit::alone(HttpLimits::default(), self.stop.clone()).await;
+        let router = self.router.clone();
+        self.tasks
+            .spawn(listen::connection(theirs, peer, visit, router));
         let mut request = "ws://localhost/"
             .into_client_request()
             .expect("the URL is valid");

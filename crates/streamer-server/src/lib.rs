@@ -2,6 +2,7 @@
 
 mod args;
 mod config;
+mod descriptors;
 mod commands;
 
 use std::sync::Arc;
@@ -29,9 +30,14 @@ pub fn run() -> anyhow::Result<()> {
     }
 }
 
+/// Tasks that a busy thread runs between two looks at the sockets. Tokio's 61 are a long time where
+/// each handles a large message.
+const TASKS_BETWEEN_LOOKS: u32 = 16;
+
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .event_interval(TASKS_BETWEEN_LOOKS)
         .build()
         .context("the async runtime cannot be started")
 }

@@ -65,6 +65,10 @@ impl Budget {
         self.taken.load(Ordering::Relaxed)
     }
 
+    fn is_spent(&self) -> bool {
+        self.taken() >= self.bytes_max
+    }
+
     fn try_take(&self, bytes: usize) -> bool {
         let taken = self.taken.fetch_add(bytes, Ordering::Relaxed);
         let fits = taken.saturating_add(bytes) <= self.bytes_max;
@@ -124,8 +128,12 @@ impl Outbox {
         self.frames.push_back(frame);
     }
 
+    /// At its own limits; or behind while the process is at its limit, so that those who read are
+    /// served on and those who do not add nothing.
     pub(super) fn is_full(&self, limits: &Limits) -> bool {
-        self.frames.len() >= limits.queued_messages_max || self.bytes >= limits.queued_bytes_max
+        self.frames.len() >= limits.queued_messages_max
+            || self.bytes >= limits.queued_bytes_max
+            || (!self.frames.is_empty() && self.budget.is_spent())
     }
 
     pub(super) fn pop(&mut self) -> Option<Frame> {

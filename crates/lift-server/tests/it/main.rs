@@ -8,3 +8,4 @@
 
 mod journey;
 mod results;
+mod tls;

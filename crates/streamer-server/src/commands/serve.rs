@@ -7,18 +7,19 @@ use std::sync::Arc;
 use anyhow::Context;
 use lift::clock::Timestamp;
 use lift::task::store::TaskStore;
-use lift_server::server::Server;
+use lift_server::server::{Certificate, Server};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use streamer::auth::{Keys, Verifier};
 use streamer::objects::Objects;
 use streamer::tasks::process_data::Engine;
 use streamer::{Service, TokenAuthenticator, app};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::args::{LogFormat, LogLevel};
 use crate::config::Config;
+use crate::descriptors;
 
 pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
     log(config);
@@ -40,7 +41,8 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
     let mut options = config.server.clone();
     let recorder = PrometheusBuilder::new().install_recorder();
     options.metrics = Some(recorder.context("metrics cannot be recorded")?);
-    let mut stop = Stop::listen()?;
+    let mut signals = Signals::listen()?;
+    descriptors::fit(&mut options)?;
     let server = Server::start(app(service), config.listen, options).await?;
     if config.listen.ip().is_unspecified() && config.server.public_url.is_none() {
         tracing::warn!("result URLs name an address that clients cannot open: give --public-url");
@@ -50,38 +52,50 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
         // Whoever started it may have closed its output.
         tracing::warn!(%error, url = server.url(), "listening, but cannot say so");
     }
+    signals.certificate = server.certificate();
     let shutdown = CancellationToken::new();
     let running = server.run(shutdown.clone());
     tokio::pin!(running);
     tokio::select! {
         () = &mut running => return Ok(()),
-        () = stop.asked() => shutdown.cancel(),
+        () = signals.stop() => shutdown.cancel(),
     }
     tokio::select! {
         () = running => Ok(()),
-        () = stop.asked() => anyhow::bail!("stopped before the drain was over"),
+        () = signals.stop() => anyhow::bail!("stopped before the drain was over"),
     }
 }
 
-/// SIGTERM and SIGINT.
-struct Stop {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
+/// SIGTERM and SIGINT, which stop the server; SIGHUP, which has its certificate read again.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+    certificate: Option<Certificate>,
 }
 
-impl Stop {
+impl Signals {
     fn listen() -> anyhow::Result<Self> {
         let listen = |kind| signal(kind).context("signals cannot be listened to");
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
+            hang_up: listen(SignalKind::hangup())?,
+            certificate: None,
         })
     }
 
-    async fn asked(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+    /// Waits to be stopped.
+    async fn stop(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hang_up.recv() => match &self.certificate {
+                    Some(certificate) => certificate.reload(),
+                    None => tracing::info!("SIGHUP: no TLS certificate to read again"),
+                }
+            }
         }
     }
 }
