@@ -32,23 +32,21 @@
 
 mod checkpoint;
 mod engine;
-mod failure;
 mod number;
 mod operator;
 mod options;
+mod parts;
 mod pipeline;
 mod plan;
 mod read;
 mod request;
 mod row;
 mod state;
-mod work;
 mod write;
 
 pub use checkpoint::{Checkpoint, Parts};
-pub use engine::{Ended, Engine, Flow, Hooks, Job, Outcome};
-pub use failure::{Failure, Problem};
+pub use engine::{Engine, Outcome};
 pub use number::{MEAN_PLACES, SUM_DIGITS_MAX, SUM_PLACES_MAX};
 pub use options::Options;
-pub use request::{Comparison, Function, Measure, Operand, Operation, Order, Output, ProcessData};
+pub use request::{Comparison, Function, Measure, Operand, Operation, Order, ProcessData};
 pub use write::{PREVIEW_BYTES_MAX, PREVIEW_ROWS_MAX};
