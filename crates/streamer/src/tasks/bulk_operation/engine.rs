@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::lines::{Lines, Place};
 use super::request::{Asked, BulkOperation, Changes};
 use super::rule::{Change, Counts};
-use super::store::{Applied, Collections, Position};
+use super::store::{Applied, Batch, Collections, Position, Target};
 use crate::objects::{Objects, Tenant, WorkId};
 use crate::tasks::claim::{Ended, Flow, Hooks, Job, blocking, percentage};
 use crate::tasks::failure::Failure;
@@ -88,12 +88,6 @@ pub struct Bulk {
 enum Source<'a> {
     Inline(&'a [super::Item]),
     Lines(Lines<'a>),
-}
-
-/// Some changes, and where reading goes on after them.
-struct Batch {
-    changes: Vec<Change>,
-    next: Place,
 }
 
 impl Source<'_> {
@@ -301,22 +295,15 @@ impl Bulk {
         hooks: &mut H,
     ) -> Result<Option<Position>, Failure> {
         let mut checkpoint_at = Instant::now() + self.options.checkpoint_every;
-        while let Some(Batch { changes, next }) = source.batch(position.next, &self.options).await?
-        {
+        let target = Target {
+            tenant: job.tenant.clone(),
+            collection: job.request.collection.clone(),
+        };
+        while let Some(batch) = source.batch(position.next, &self.options).await? {
             let (collections, options) = (self.collections.clone(), self.options.clone());
-            let (tenant, collection) = (job.tenant.clone(), job.request.collection.clone());
-            let id = job.request_id.clone();
-            let applied = blocking(move || {
-                collections.apply(
-                    &tenant,
-                    &collection,
-                    &id,
-                    &position,
-                    &changes,
-                    next,
-                    &options,
-                )
-            });
+            let (target, id) = (target.clone(), job.request_id.clone());
+            let applied =
+                blocking(move || collections.apply(&target, &id, &position, &batch, &options));
             position = match applied.await? {
                 Applied::Done(position) => position,
                 Applied::Fenced => return Ok(None),

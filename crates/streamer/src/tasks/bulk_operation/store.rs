@@ -98,6 +98,20 @@ struct Collection {
     version: u64,
 }
 
+/// Which collection.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    pub(super) tenant: Tenant,
+    pub(super) collection: String,
+}
+
+/// Some changes, and where reading goes on after them.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) changes: Vec<Change>,
+    pub(super) next: Place,
+}
+
 /// What became of a batch.
 #[derive(Debug)]
 pub(super) enum Applied {
@@ -172,8 +186,12 @@ impl Collections {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<Record>, Failure> {
-        let prefix = record_row(tenant, collection, "");
-        let mut low = record_row(tenant, collection, after.unwrap_or_default());
+        let target = Target {
+            tenant: tenant.clone(),
+            collection: collection.to_owned(),
+        };
+        let prefix = record_row(&target, "");
+        let mut low = record_row(&target, after.unwrap_or_default());
         low.push(0);
         let mut records = Vec::new();
         // A key is visible ASCII, so that no row of the collection lies above this one.
@@ -215,15 +233,13 @@ impl Collections {
         Ok(Some(taken))
     }
 
-    /// Applies the changes that follow `from`; what reading on starts with afterwards is `next`.
+    /// Applies the changes that follow the place `from` of a request.
     pub(super) fn apply(
         &self,
-        tenant: &Tenant,
-        collection: &str,
+        target: &Target,
         id: &WorkId,
         from: &Position,
-        changes: &[Change],
-        next: Place,
+        Batch { changes, next }: &Batch,
         options: &Options,
     ) -> Result<Applied, Failure> {
         let _held = self.hold();
@@ -231,39 +247,42 @@ impl Collections {
             return Ok(Applied::Fenced);
         }
         let mut position = from.clone();
-        let row = collection_row(tenant, collection);
-        let mut state: Collection = self.get(&row)?.unwrap_or_else(Collection::default);
+        let row = collection_row(target);
+        let mut state: Collection = self.get(&row)?.unwrap_or_default();
         if state.version == 0 {
-            self.check_room(tenant, options)?;
+            self.check_room(&target.tenant, options)?;
         }
         let (mut written, mut outcomes) = (HashMap::new(), Vec::new());
         for change in changes {
             let met = Met {
                 version: match &change.item {
-                    Ok(item) => self.version(tenant, collection, item, &written)?,
+                    Ok(item) => self.version(target, item, &written)?,
                     Err(_) => None,
                 },
                 is_full: state.records >= options.records_max,
                 next: state.version + 1,
             };
-            let done = change
-                .item
-                .as_ref()
-                .map_or(Done::Invalid, |item| decide(item, met));
-            if let Ok(item) = &change.item
+            let item = change.item.as_ref();
+            let done = item.map_or(Done::Invalid, |item| decide(item, met));
+            if let Ok(item) = item
                 && matches!(done, Done::Created | Done::Updated | Done::Deleted)
             {
                 state.version = met.next;
                 state.records += u64::from(done == Done::Created);
-                state.records -= u64::from(done == Done::Deleted);
+                state.records = state
+                    .records
+                    .saturating_sub(u64::from(done == Done::Deleted));
                 written.insert(item.key.as_str(), (met.next, item));
             }
             position.counts.count(done);
             outcomes.extend(line(change, done, met));
         }
         let mut batch = self.batch();
+        if !written.is_empty() {
+            batch.insert(&self.0.rows, row, json(&state)?);
+        }
         for (key, (version, item)) in written {
-            let row = record_row(tenant, collection, key);
+            let row = record_row(target, key);
             match (item.op, &item.record) {
                 (Op::Create | Op::Update, Some(record)) => {
                     let value = [&version.to_be_bytes(), record.get().as_bytes()].concat();
@@ -272,10 +291,9 @@ impl Collections {
                 (Op::Create | Op::Update | Op::Delete, _) => batch.remove(&self.0.rows, row),
             }
         }
-        batch.insert(&self.0.rows, row, json(&state)?);
         batch.insert(&self.0.rows, outcome_row(id, position.chunks), outcomes);
         position.chunks += 1;
-        position.next = next;
+        position.next = *next;
         batch.insert(&self.0.rows, position_row(id), json(&position)?);
         batch.commit().map_err(Failure::storage)?;
         Ok(Applied::Done(position))
@@ -314,7 +332,7 @@ impl Collections {
 
     /// A tenant's first change of a collection needs room for one more.
     fn check_room(&self, tenant: &Tenant, options: &Options) -> Result<(), Failure> {
-        let others = self.0.rows.prefix(collection_row(tenant, ""));
+        let others = self.0.rows.prefix(format!("c{}#", tenant.as_str()));
         if others.take(options.collections_max).count() < options.collections_max {
             return Ok(());
         }
@@ -329,15 +347,14 @@ impl Collections {
     /// The version of an item's record, as the changes of this batch before it have left it.
     fn version(
         &self,
-        tenant: &Tenant,
-        collection: &str,
+        target: &Target,
         item: &Item,
         written: &HashMap<&str, (u64, &Item)>,
     ) -> Result<Option<u64>, Failure> {
         if let Some((version, by)) = written.get(item.key.as_str()) {
             return Ok((by.op != Op::Delete).then_some(*version));
         }
-        let row = record_row(tenant, collection, &item.key);
+        let row = record_row(target, &item.key);
         let Some(value) = self.0.rows.get(row).map_err(Failure::storage)? else {
             return Ok(None);
         };
@@ -380,11 +397,11 @@ fn cut_short() -> Failure {
     ))
 }
 
-fn record_row(tenant: &Tenant, collection: &str, key: &str) -> Vec<u8> {
+fn record_row(Target { tenant, collection }: &Target, key: &str) -> Vec<u8> {
     format!("r{}#{collection}#{key}", tenant.as_str()).into_bytes()
 }
 
-fn collection_row(tenant: &Tenant, collection: &str) -> Vec<u8> {
+fn collection_row(Target { tenant, collection }: &Target) -> Vec<u8> {
     format!("c{}#{collection}", tenant.as_str()).into_bytes()
 }
 
