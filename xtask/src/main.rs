@@ -7,15 +7,17 @@ use std::process::ExitCode;
 
 const USAGE: &str = "\
 usage: cargo x TASK
-  test   everything CI runs: tidy, format, clippy, all tests, docs, examples, demo
-  tidy   architecture and house checks alone
-  full   what takes longer: coverage, benchmarks, the long crash test";
+  test     everything CI runs: tidy, format, clippy, all tests, docs, examples, demo
+  tidy     architecture and house checks alone
+  schemas  docs/asyncapi.json and docs/schemas/, from the types
+  full     what takes longer: coverage, benchmarks, the long crash test";
 
 fn main() -> ExitCode {
     let task = std::env::args().nth(1).unwrap_or_default();
     let done = match task.as_str() {
         "test" => steps::test(),
         "tidy" => tidy::check(),
+        "schemas" => steps::schemas(),
         "full" => steps::full(),
         _ => Err(USAGE.to_owned()),
     };

@@ -52,9 +52,10 @@ pub(crate) fn test() -> Result<(), String> {
     Ok(())
 }
 
-/// The WebSocket clients that are not ours: npm `ws`, Python `websockets`, and `strace`.
+/// What is not ours: npm `ws` and the schema of AsyncAPI, Python `websockets`, and `strace`.
 fn foreign_clients() -> Result<(), String> {
-    if !Path::new("tests/foreign/node_modules/ws").exists() {
+    let modules = Path::new("tests/foreign/node_modules");
+    if !modules.join("ws").exists() || !modules.join("@asyncapi/specs").exists() {
         run("npm install --prefix tests/foreign --no-audit --no-fund --silent")?;
     }
     if !Path::new("tests/foreign/.venv/bin/python").exists() {
@@ -66,6 +67,11 @@ fn foreign_clients() -> Result<(), String> {
         run("apt-get install -y -qq strace")?;
     }
     Ok(())
+}
+
+/// The files that describe the service to programs; a test fails where they are stale.
+pub(crate) fn schemas() -> Result<(), String> {
+    run("cargo run --quiet -p streamer --example schemas")
 }
 
 /// What takes longer than CI has.

@@ -12,3 +12,4 @@ mod report;
 mod page;
 mod bulk;
 mod kill;
+mod schemas;

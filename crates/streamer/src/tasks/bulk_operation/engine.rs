@@ -62,6 +62,7 @@ pub struct Checkpoint {
 
 /// What a finished request says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "BulkOperationResult")]
 pub struct Outcome {
     /// The collection.
     pub collection: String,

@@ -57,6 +57,7 @@ pub struct Checkpoint {
 
 /// What a finished report says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "GenerateReportResult")]
 pub struct Outcome {
     /// The report's name.
     pub output: String,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use object_store::ObjectMeta;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
@@ -27,7 +28,8 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(50);
 const DRAIN_ROWS: u64 = 50_000;
 
 /// What a finished request says.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ProcessDataResult")]
 pub struct Outcome {
     /// Rows of the input.
     pub rows_in: u64,
@@ -38,6 +40,7 @@ pub struct Outcome {
     /// The output's size in bytes.
     pub bytes: u64,
     /// The output's first rows as objects: at most 100, and 64 KiB together.
+    #[schemars(with = "Vec<serde_json::Map<String, serde_json::Value>>")]
     pub preview: Vec<Box<RawValue>>,
 }
 
