@@ -9,6 +9,7 @@ use crate::actions::{echo::echo, health::health};
 use crate::authenticate::TokenAuthenticator;
 use crate::tasks;
 use crate::tasks::bulk_operation::Bulk;
+use crate::tasks::export_collection::Exports;
 use crate::tasks::generate_report::{self, Reports};
 use crate::tasks::process_data::Engine;
 
@@ -23,6 +24,8 @@ pub struct Service {
     pub reports: Reports,
     /// Runs `bulk_operation`.
     pub bulk: Bulk,
+    /// Runs `export_collection`.
+    pub exports: Exports,
     /// The limits in force.
     pub limits: Limits,
 }
@@ -40,6 +43,9 @@ pub fn app(service: Service) -> App {
     let bulk_operation = Action::task(tasks::bulk_operation)
         .before(tasks::check_bulk_operation)
         .after(tasks::clean_up);
+    let export_collection = Action::task(tasks::export_collection)
+        .before(tasks::check_export_collection)
+        .after(tasks::clean_up);
     App::new()
         .authenticate(service.authenticator)
         .subprotocol(SUBPROTOCOL)
@@ -47,11 +53,13 @@ pub fn app(service: Service) -> App {
         .state(service.engine)
         .state(service.reports)
         .state(service.bulk)
+        .state(service.exports)
         .on("echo", echo)
         .on("health", health)
         .action("process_data", process_data)
         .action("generate_report", generate_report)
         .action("bulk_operation", bulk_operation)
+        .action("export_collection", export_collection)
 }
 
 #[cfg(test)]

@@ -26,12 +26,12 @@ pub(crate) fn document() -> Value {
     };
     for (kind, of) in SERVER {
         let rest = json!({ "properties": { "type": { "const": kind } }, "required": ["type"] });
-        parts.message(kind, &format!("The server's `{kind}`."), of, rest);
+        parts.message(kind, &format!("The server's `{kind}`."), of, &rest);
     }
     for action in CONTROL.iter().chain(&ACTIONS) {
         parts.action(action);
     }
-    let closing = parts.operation("send", &["going_away"]);
+    let closing = Value::Object(Parts::operation("send", &["going_away"]));
     parts.operations.insert("going_away".to_owned(), closing);
     let mut generator = parts.generator;
     let names = parts.messages.keys();
@@ -83,59 +83,53 @@ struct Parts {
 
 impl Parts {
     /// Adds a message: a type, and what more holds of it.
-    fn message(&mut self, name: &str, summary: &str, of: Type, rest: Value) {
+    fn message(&mut self, name: &str, summary: &str, of: Type, rest: &Value) {
         let payload = json!({ "allOf": [of.part(&mut self.generator), rest] });
         let message = json!({ "name": name, "summary": summary, "payload": payload });
         self.messages.insert(name.to_owned(), message);
     }
 
-    fn operation(&self, direction: &str, messages: &[&str]) -> Value {
-        let place = "/channels/socket/messages";
-        let messages = messages.iter().map(|name| reference(place, name));
-        json!({
-            "action": direction,
-            "channel": { "$ref": "#/channels/socket" },
-            "messages": messages.collect::<Vec<_>>(),
-        })
+    fn operation(direction: &str, messages: &[&str]) -> Map<String, Value> {
+        let mut operation = Map::new();
+        operation.insert("action".to_owned(), json!(direction));
+        operation.extend(on_channel(messages));
+        operation
     }
 
     /// Adds what a client sends for an action, and what it hears.
     fn action(&mut self, action: &Action) {
         let name = action.name;
-        let mut rest = json!({ "properties": { "action": { "const": name } } });
+        let mut fields = Map::new();
+        fields.insert("action".to_owned(), json!({ "const": name }));
         if let Some(payload) = action.payload {
-            rest["properties"]["payload"] = payload.part(&mut self.generator);
+            fields.insert("payload".to_owned(), payload.part(&mut self.generator));
         }
-        self.message(name, action.summary, Type::of::<ClientMessage>(), rest);
+        let rest = json!({ "properties": fields });
+        self.message(name, action.summary, Type::of::<ClientMessage>(), &rest);
         let told = match action.mode {
             Mode::Pong => "pong".to_owned(),
             Mode::Response => self.answer(action, "response", "data"),
             Mode::Task => self.answer(action, "complete", "result"),
         };
-        let mut asked = self.operation("receive", &[name]);
         let answers = match action.mode {
             Mode::Pong => vec!["pong"],
             Mode::Response => vec![told.as_str(), "error"],
             Mode::Task => vec!["acknowledgment", "error"],
         };
-        let answers = answers
-            .iter()
-            .map(|name| reference("/channels/socket/messages", name));
-        asked["summary"] = json!(action.summary);
-        asked["reply"] = json!({
-            "channel": { "$ref": "#/channels/socket" },
-            "messages": answers.collect::<Vec<_>>(),
-        });
+        let mut asked = Self::operation("receive", &[name]);
+        asked.insert("summary".to_owned(), json!(action.summary));
+        asked.insert("reply".to_owned(), Value::Object(on_channel(&answers)));
         if let Some(grant) = action.grant {
-            asked["description"] = json!(format!(
-                "A token must name the grant `{grant}` beside the action."
-            ));
-            asked["x-grant"] = json!(grant);
+            let needs = format!("A token must name the grant `{grant}` beside the action.");
+            asked.insert("description".to_owned(), json!(needs));
+            asked.insert("x-grant".to_owned(), json!(grant));
         }
-        self.operations.insert(name.to_owned(), asked);
+        self.operations
+            .insert(name.to_owned(), Value::Object(asked));
         if action.mode == Mode::Task {
-            let told = self.operation("send", &["progress", &told, "cancelled", "error"]);
-            self.operations.insert(format!("{name}.told"), told);
+            let told = Self::operation("send", &["progress", &told, "cancelled", "error"]);
+            let name = format!("{name}.told");
+            self.operations.insert(name, Value::Object(told));
         }
     }
 
@@ -144,18 +138,29 @@ impl Parts {
         let Some((answer, of)) = action.answer.zip(named(kind)) else {
             return kind.to_owned();
         };
-        let mut rest = json!({ "properties": { "type": { "const": kind } }, "required": ["type"] });
-        rest["properties"][field] = answer.part(&mut self.generator);
+        let mut fields = Map::new();
+        fields.insert("type".to_owned(), json!({ "const": kind }));
+        fields.insert(field.to_owned(), answer.part(&mut self.generator));
+        let rest = json!({ "properties": fields, "required": ["type"] });
         let name = format!("{}.{kind}", action.name);
         let summary = format!("The `{kind}` of `{}`.", action.name);
-        self.message(&name, &summary, of, rest);
+        self.message(&name, &summary, of, &rest);
         name
     }
 }
 
+/// The one channel, with some of its messages.
+fn on_channel(messages: &[&str]) -> Map<String, Value> {
+    let messages = messages.iter();
+    let messages = messages.map(|name| reference("/channels/socket/messages", name));
+    let channel = json!({ "$ref": "#/channels/socket" });
+    Map::from_iter([
+        ("channel".to_owned(), channel),
+        ("messages".to_owned(), Value::Array(messages.collect())),
+    ])
+}
+
 fn named(kind: &str) -> Option<Type> {
-    SERVER
-        .iter()
-        .find(|(name, _)| *name == kind)
-        .map(|(_, of)| *of)
+    let mut known = SERVER.iter();
+    known.find(|(name, _)| *name == kind).map(|(_, of)| *of)
 }

@@ -8,11 +8,12 @@ use streamer_protocol::schema::{self, Action, Mode, Type};
 use crate::actions::health::Health;
 use crate::asyncapi;
 use crate::tasks::bulk_operation::{self, BulkOperation};
+use crate::tasks::export_collection::{self, ExportCollection};
 use crate::tasks::generate_report::{self, GenerateReport};
 use crate::tasks::process_data::{self, ProcessData};
 
 /// The service's own actions; [`schema::CONTROL`] has the others.
-pub const ACTIONS: [Action; 5] = [
+pub const ACTIONS: [Action; 6] = [
     Action {
         name: "echo",
         summary: "Answers with its payload, the same text.",
@@ -52,6 +53,14 @@ pub const ACTIONS: [Action; 5] = [
         grant: None,
         payload: Some(Type::of::<BulkOperation>()),
         answer: Some(Type::of::<bulk_operation::Outcome>()),
+    },
+    Action {
+        name: "export_collection",
+        summary: "Writes all records of a collection to an object.",
+        mode: Mode::Task,
+        grant: None,
+        payload: Some(Type::of::<ExportCollection>()),
+        answer: Some(Type::of::<export_collection::Outcome>()),
     },
 ];
 

@@ -12,6 +12,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use streamer::auth::{Keys, Verifier};
 use streamer::objects::Objects;
 use streamer::tasks::bulk_operation::{self, Bulk, Collections};
+use streamer::tasks::export_collection::Exports;
 use streamer::tasks::generate_report::{self, Reports};
 use streamer::tasks::process_data::Engine;
 use streamer::{Service, TokenAuthenticator, app};
@@ -35,12 +36,13 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
         .with_context(|| format!("the objects in `{}` cannot be used", dir.display()))?;
     let collections = Collections::open(dir)?;
     let bulk = bulk_operation::Options::default();
-    let bulk = Bulk::new(objects.clone(), collections, bulk);
+    let bulk = Bulk::new(objects.clone(), collections.clone(), bulk);
     let service = Service {
         authenticator: TokenAuthenticator::new(Arc::new(verifier), config.token_rules.clone()),
         engine: Engine::new(objects.clone(), config.process.clone()),
         reports: Reports::new(objects.clone(), generate_report::Options::default()),
         bulk: bulk.clone(),
+        exports: Exports::new(objects.clone(), collections),
         limits: config.limits.clone(),
     };
     let mut options = config.server.clone();

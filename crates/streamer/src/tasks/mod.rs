@@ -7,6 +7,7 @@ mod work;
 pub mod process_data;
 pub mod generate_report;
 pub mod bulk_operation;
+pub mod export_collection;
 
 use lift::error::{Code, Error, Field};
 use lift::extract::{Payload, State, TenantActivity};
@@ -16,6 +17,7 @@ use serde::Serialize;
 
 use self::bulk_operation::{Bulk, BulkOperation};
 use self::claim::{Ended, Flow, Hooks, Job};
+use self::export_collection::{ExportCollection, Exports};
 use self::failure::Failure;
 use self::generate_report::{GenerateReport, Reports};
 use self::process_data::{Engine, ProcessData};
@@ -91,6 +93,29 @@ pub(crate) async fn bulk_operation(
 ) -> Result<bulk_operation::Outcome, Error> {
     let job = job(&owner, request_id, &task, request)?;
     let ran = bulk.run(&job, &mut Lease(task.clone())).await;
+    ended(ran, &task)
+}
+
+/// What `export_collection` refuses at once: names, a taken output.
+pub(crate) async fn check_export_collection(
+    Payload(request): Payload<ExportCollection>,
+    owner: Owner,
+    State(exports): State<Exports>,
+) -> Result<(), Error> {
+    let checked = exports.precheck(&tenant(&owner)?, &request).await;
+    checked.map_err(error)
+}
+
+/// Runs one claim of an `export_collection`.
+pub(crate) async fn export_collection(
+    Payload(request): Payload<ExportCollection>,
+    owner: Owner,
+    request_id: RequestId,
+    State(exports): State<Exports>,
+    task: Task,
+) -> Result<export_collection::Outcome, Error> {
+    let job = job(&owner, request_id, &task, request)?;
+    let ran = exports.run(&job, &mut Lease(task.clone())).await;
     ended(ran, &task)
 }
 

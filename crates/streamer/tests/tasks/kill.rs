@@ -1,6 +1,5 @@
 //! A process that applies changes is killed with SIGKILL again and again; what it leaves must be as if it had never been.
 
-use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -9,7 +8,7 @@ use serde_json::{Value, json};
 use streamer::tasks::bulk_operation::{Bulk, Checkpoint, Collections, Options};
 use streamer::tasks::claim::{Ended, Flow, Hooks};
 
-use crate::place::{id, job, left, lines, objects, put, records};
+use crate::place::{Held, id, job, left, lines, objects, put, records};
 
 const DIR: &str = "STREAMER_TEST_BULK_DIR";
 const CLAIM: &str = "STREAMER_TEST_BULK_CLAIM";
@@ -49,11 +48,12 @@ impl Hooks<Checkpoint> for Telling {
 /// Not a test of its own: the process that is killed. Without its variables it has nothing to do.
 #[tokio::test]
 async fn the_process_that_is_killed() {
-    let (Some(dir), Ok(claim)) = (std::env::var_os(DIR), std::env::var(CLAIM)) else {
+    let (Some(dir), Some(claim)) = (std::env::var_os(DIR), std::env::var_os(CLAIM)) else {
         return;
     };
     let (bulk, _) = bulk(Path::new(&dir));
-    let job = job("r1", claim.parse().unwrap(), &request());
+    let claim = claim.to_str().unwrap().parse().unwrap();
+    let job = job("r1", claim, &request());
     let ended = bulk.run(&job, &mut Telling).await.unwrap();
     assert!(matches!(ended, Ended::Finished(_)));
 }
@@ -100,8 +100,8 @@ fn item(n: u64) -> Value {
 }
 
 /// What the first `count` changes leave.
-fn after(count: u64) -> BTreeMap<String, (u64, String)> {
-    let mut records = BTreeMap::new();
+fn after(count: u64) -> Held {
+    let mut records = Held::new();
     for n in 0..count {
         let item = item(n);
         let key = item["key"].as_str().unwrap().to_owned();

@@ -3,7 +3,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    clippy::needless_pass_by_value,
     reason = "a panic is how a test fails, and a table's JSON is written where it is used"
 )]
 
@@ -12,4 +11,5 @@ mod report;
 mod page;
 mod bulk;
 mod kill;
+mod export;
 mod schemas;

@@ -53,13 +53,14 @@ pub(crate) fn lines(dir: &Path, name: &str) -> Vec<Value> {
         .collect()
 }
 
-/// What a collection holds: version and text by key.
-pub(crate) fn records(collections: &Collections, name: &str) -> BTreeMap<String, (u64, String)> {
-    let (mut all, mut after) = (BTreeMap::new(), None);
+/// Records: version and text by key.
+pub(crate) type Held = BTreeMap<String, (u64, String)>;
+
+/// What a collection holds.
+pub(crate) fn records(collections: &Collections, name: &str) -> Held {
+    let (view, mut all, mut after) = (collections.view(), BTreeMap::new(), None);
     loop {
-        let page = collections
-            .read(&tenant(), name, after.as_deref(), 7)
-            .unwrap();
+        let page = view.read(&tenant(), name, after.as_deref(), 7).unwrap();
         let Some(last) = page.last() else { return all };
         after = Some(last.key.clone());
         all.extend(

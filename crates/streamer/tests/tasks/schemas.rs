@@ -8,6 +8,7 @@ use lift::limits::Limits;
 use serde_json::Value;
 use streamer::auth::{KeySource, Secret, Tenants, Verifier, VerifierConfig};
 use streamer::tasks::bulk_operation::{self, Bulk, Collections};
+use streamer::tasks::export_collection::Exports;
 use streamer::tasks::generate_report::{self, Reports};
 use streamer::tasks::process_data::{self, Engine};
 use streamer::{Service, TokenAuthenticator, TokenRules, schemas};
@@ -133,6 +134,7 @@ fn the_described_actions_are_those_of_the_app() {
         authenticator: TokenAuthenticator::new(verifier, TokenRules::default()),
         engine: Engine::new(objects.clone(), process_data::Options::default()),
         reports: Reports::new(objects.clone(), generate_report::Options::default()),
+        exports: Exports::new(objects.clone(), collections.clone()),
         bulk: Bulk::new(objects, collections, bulk_operation::Options::default()),
         limits: Limits::default(),
     };

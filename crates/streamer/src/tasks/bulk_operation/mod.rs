@@ -15,6 +15,7 @@ mod store;
 mod engine;
 
 pub use engine::{Bulk, Checkpoint, Options, Outcome};
+pub(super) use request::checked_collection;
 pub use request::{BulkOperation, COLLECTION_BYTES_MAX, Item, KEY_BYTES_MAX, Op};
 pub use rule::Counts;
-pub use store::{Collections, OpenError, Record};
+pub use store::{Collections, OpenError, Record, View};

@@ -125,10 +125,7 @@ impl<'a> Asked<'a> {
     pub(super) fn of(request: &'a BulkOperation, options: &Options) -> Result<Self, Failure> {
         let ends = [(".ndjson", ()), (".jsonl", ())];
         let (output, ()) = output::name(&request.output.name, "/payload/output/name", &ends)?;
-        if !is_collection(&request.collection) {
-            let shape = "is not 1 to 64 of `[A-Za-z0-9._-]`, or begins with a dot";
-            return Err(Failure::invalid("/payload/collection", shape));
-        }
+        checked_collection(&request.collection)?;
         let changes = match (&request.items, &request.input) {
             (Some(items), None) => Changes::Inline(checked(items, options)?),
             (None, Some(input)) => {
@@ -157,12 +154,18 @@ impl<'a> Asked<'a> {
     }
 }
 
-pub(super) fn is_collection(name: &str) -> bool {
-    (1..=COLLECTION_BYTES_MAX).contains(&name.len())
+/// Refuses what is no name of a collection.
+pub(in crate::tasks) fn checked_collection(name: &str) -> Result<(), Failure> {
+    let shaped = (1..=COLLECTION_BYTES_MAX).contains(&name.len())
         && !name.starts_with('.')
         && name
             .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    if shaped {
+        return Ok(());
+    }
+    let shape = "is not 1 to 64 of `[A-Za-z0-9._-]`, or begins with a dot";
+    Err(Failure::invalid("/payload/collection", shape))
 }
 
 fn checked<'a>(items: &'a [Item], options: &Options) -> Result<&'a [Item], Failure> {

@@ -16,7 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -37,8 +37,8 @@ const FORGOTTEN_AT_ONCE: usize = 1_000;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// Another process has them open.
-    #[error("`{}` is in use by another process", .0.display())]
+    /// This or another process has them open.
+    #[error("`{}` is in use by this or another process", .0.display())]
     InUse(PathBuf),
     /// The directory cannot be made, read or written.
     #[error("cannot use `{}`", .0.display())]
@@ -121,6 +121,79 @@ pub(super) enum Applied {
     Fenced,
 }
 
+/// All records as they were at one moment.
+pub struct View {
+    snapshot: fjall::Snapshot,
+    rows: Keyspace,
+}
+
+impl std::fmt::Debug for View {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("View").finish_non_exhaustive()
+    }
+}
+
+impl View {
+    /// How many records a collection has. It may block.
+    ///
+    /// # Errors
+    /// [`Failure::Storage`].
+    pub fn count(&self, tenant: &Tenant, collection: &str) -> Result<u64, Failure> {
+        let row = collection_row(&Target::new(tenant, collection));
+        let row = self
+            .snapshot
+            .get(&self.rows, row)
+            .map_err(Failure::storage)?;
+        let parsed = row
+            .map(|row| serde_json::from_slice::<Collection>(&row))
+            .transpose();
+        Ok(parsed
+            .map_err(Failure::storage)?
+            .unwrap_or_default()
+            .records)
+    }
+
+    /// Records of a collection in the order of their keys, after `after` if given, at most `limit`. It may block.
+    ///
+    /// # Errors
+    /// [`Failure::Storage`].
+    pub fn read(
+        &self,
+        tenant: &Tenant,
+        collection: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Record>, Failure> {
+        let target = Target::new(tenant, collection);
+        let prefix = record_row(&target, "");
+        let mut low = record_row(&target, after.unwrap_or_default());
+        low.push(0);
+        let mut records = Vec::new();
+        // A key is visible ASCII, so that no row of the collection lies above this one.
+        let high = [prefix.as_slice(), &[u8::MAX]].concat();
+        for guard in self.snapshot.range(&self.rows, low..high).take(limit) {
+            let (row, value) = guard.into_inner().map_err(Failure::storage)?;
+            let key = row.get(prefix.len()..).unwrap_or_default();
+            let (version, text) = value.split_first_chunk::<8>().ok_or_else(cut_short)?;
+            records.push(Record {
+                key: String::from_utf8_lossy(key).into_owned(),
+                version: u64::from_be_bytes(*version),
+                text: String::from_utf8_lossy(text).into_owned(),
+            });
+        }
+        Ok(records)
+    }
+}
+
+impl Target {
+    fn new(tenant: &Tenant, collection: &str) -> Self {
+        Self {
+            tenant: tenant.clone(),
+            collection: collection.to_owned(),
+        }
+    }
+}
+
 impl Collections {
     /// Opens `dir/collections`, or makes it.
     ///
@@ -175,38 +248,13 @@ impl Collections {
         })))
     }
 
-    /// Records of a collection in the order of their keys, after `after` if given, at most `limit`. It may block.
-    ///
-    /// # Errors
-    /// [`Failure::Storage`].
-    pub fn read(
-        &self,
-        tenant: &Tenant,
-        collection: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<Record>, Failure> {
-        let target = Target {
-            tenant: tenant.clone(),
-            collection: collection.to_owned(),
-        };
-        let prefix = record_row(&target, "");
-        let mut low = record_row(&target, after.unwrap_or_default());
-        low.push(0);
-        let mut records = Vec::new();
-        // A key is visible ASCII, so that no row of the collection lies above this one.
-        let high = [prefix.as_slice(), &[u8::MAX]].concat();
-        for guard in self.0.rows.range(low..high).take(limit) {
-            let (row, value) = guard.into_inner().map_err(Failure::storage)?;
-            let key = row.get(prefix.len()..).unwrap_or_default();
-            let (version, text) = value.split_first_chunk::<8>().ok_or_else(cut_short)?;
-            records.push(Record {
-                key: String::from_utf8_lossy(key).into_owned(),
-                version: u64::from_be_bytes(*version),
-                text: String::from_utf8_lossy(text).into_owned(),
-            });
+    /// The records as they are at this moment.
+    #[must_use]
+    pub fn view(&self) -> View {
+        View {
+            snapshot: self.0.database.snapshot(),
+            rows: self.0.rows.clone(),
         }
-        Ok(records)
     }
 
     /// How far a request is, if it has begun.
