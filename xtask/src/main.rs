@@ -7,16 +7,18 @@ use std::process::ExitCode;
 
 const USAGE: &str = "\
 usage: cargo x TASK
-  test   everything CI runs: tidy, format, clippy, all tests, docs, examples, demo
-  tidy   architecture and house checks alone
-  full   what takes longer: coverage, benchmarks, the long crash test
-  compatibility  writes docs/compatibility.md from the conversation scripts";
+  test           everything CI runs: tidy, format, clippy, all tests, docs, examples, demo
+  tidy           architecture and house checks alone
+  schemas        writes docs/asyncapi.json and docs/schemas/, from the types
+  compatibility  writes docs/compatibility.md, from the conversation scripts
+  full           what takes longer: coverage, benchmarks, the long crash test";
 
 fn main() -> ExitCode {
     let task = std::env::args().nth(1).unwrap_or_default();
     let done = match task.as_str() {
         "test" => steps::test(),
         "tidy" => tidy::check(),
+        "schemas" => steps::schemas(),
         "full" => steps::full(),
         "compatibility" => steps::compatibility(),
         _ => Err(USAGE.to_owned()),

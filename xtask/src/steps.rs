@@ -52,9 +52,10 @@ pub(crate) fn test() -> Result<(), String> {
     Ok(())
 }
 
-/// The WebSocket clients that are not ours: npm `ws`, Python `websockets`; `strace` and `faketime`.
+/// What is not ours: npm `ws` and the schema of AsyncAPI, Python `websockets`; `strace` and `faketime`.
 fn foreign_clients() -> Result<(), String> {
-    if !Path::new("tests/foreign/node_modules/ws").exists() {
+    let modules = Path::new("tests/foreign/node_modules");
+    if !modules.join("ws").exists() || !modules.join("@asyncapi/specs").exists() {
         run("npm install --prefix tests/foreign --no-audit --no-fund --silent")?;
     }
     if !Path::new("tests/foreign/.venv/bin/python").exists() {
@@ -76,6 +77,11 @@ pub(crate) fn compatibility() -> Result<(), String> {
         "cargo test --quiet -p lift-gateway --test it compatibility_page",
         &[("COMPATIBILITY", "write")],
     )
+}
+
+/// The files that describe the service to programs; a test fails where they are stale.
+pub(crate) fn schemas() -> Result<(), String> {
+    run("cargo run --quiet -p streamer --example schemas")
 }
 
 /// What takes longer than CI has.

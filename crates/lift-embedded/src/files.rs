@@ -8,8 +8,23 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions};
 
 use crate::open::OpenError;
 
-/// What the file `FORMAT` says.
-const FORMAT: &str = "lift-embedded 1\n";
+/// Which layout the file `FORMAT` names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// Without activity rows: opening the store makes them.
+    One,
+    /// This build's.
+    Two,
+}
+
+impl Format {
+    const fn text(self) -> &'static str {
+        match self {
+            Self::One => "lift-embedded 1\n",
+            Self::Two => "lift-embedded 2\n",
+        }
+    }
+}
 
 /// The one keyspace of the database.
 pub(crate) const ROWS: &str = "tasks";
@@ -106,7 +121,7 @@ impl Layout {
         if store.try_exists().map_err(|error| self.error(error))? {
             return Ok(false);
         }
-        self.build(&unfinished, |_, _| Ok(()))
+        self.build(&unfinished, Format::Two, |_, _| Ok(()))
             .map_err(|error| match error {
                 fjall::Error::Io(error) => self.error(error),
                 error => self.damage(error),
@@ -116,10 +131,11 @@ impl Layout {
         Ok(true)
     }
 
-    /// Makes a whole store at `at`, with the rows that `fill` puts there.
+    /// Makes a whole store at `at`, with the rows that `fill` puts there in a layout of this format.
     pub(crate) fn build(
         &self,
         at: &Path,
+        format: Format,
         fill: impl FnOnce(&Database, &Keyspace) -> fjall::Result<()>,
     ) -> fjall::Result<()> {
         if at.try_exists()? {
@@ -130,21 +146,34 @@ impl Layout {
         let rows = database.keyspace(ROWS, keyspace_options)?;
         fill(&database, &rows)?;
         drop((rows, database));
-        fs::write(at.join("FORMAT"), FORMAT)?;
+        fs::write(at.join("FORMAT"), format.text())?;
         File::open(at.join("FORMAT"))?.sync_all()?;
         sync_dir(at)?;
         Ok(())
     }
 
+    /// Says that the store is of this build's format from now on.
+    pub(crate) fn renew_format(&self) -> io::Result<()> {
+        let renewed = self.store().join("FORMAT.new");
+        fs::write(&renewed, Format::Two.text())?;
+        File::open(&renewed)?.sync_all()?;
+        fs::rename(renewed, self.store().join("FORMAT"))?;
+        sync_dir(&self.store())
+    }
+
     /// Refuses a store that this build does not know, or that lacks files without which the
     /// database would quietly start empty.
-    pub(crate) fn check(&self) -> Result<(), OpenError> {
+    pub(crate) fn check(&self) -> Result<Format, OpenError> {
         let path = self.store().join("FORMAT");
         let found = fs::read(&path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => self.damage("the file `FORMAT` is missing"),
             _ => self.error(error),
         })?;
-        if found != FORMAT.as_bytes() {
+        let known = [Format::One, Format::Two];
+        let Some(format) = known
+            .iter()
+            .find(|format| found == format.text().as_bytes())
+        else {
             let found = String::from_utf8_lossy(&found)
                 .trim()
                 .escape_default()
@@ -152,9 +181,9 @@ impl Layout {
             return Err(OpenError::Format {
                 path,
                 found,
-                known: FORMAT.trim(),
+                known: Format::Two.text().trim(),
             });
-        }
+        };
         for file in ["version", "keyspaces/0/current", "keyspaces/1/current"] {
             if !self
                 .database()
@@ -165,7 +194,7 @@ impl Layout {
                 return Err(self.damage(format!("the file `db/{file}` is missing")));
             }
         }
-        Ok(())
+        Ok(*format)
     }
 }
 

@@ -9,7 +9,7 @@ use lift::error::StoreError;
 use lift::id::Owner;
 use lift::json::Json;
 use lift::task::record::{Idempotency, Key, NewTask, Record};
-use lift::task::store::Put;
+use lift::task::store::{Activity, Put};
 use lift::task::transition::{Applied, Transition, apply};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -153,6 +153,8 @@ impl<'a> Group<'a> {
             return Ok(Put::Full);
         }
         let record = new.record();
+        let accepted = layout::activity(&Activity::of(&record).accepted);
+        self.rows.written.insert(accepted, Some(Vec::new()));
         self.rows
             .put_json(layout::body(&new.key, Body::Input), &new.input);
         if let (Some(row), Some(idempotency)) = (row, new.idempotency) {
@@ -244,6 +246,8 @@ impl<'a> Group<'a> {
             return Ok(0);
         }
         self.rows.remove(target.to_vec());
+        let accepted = Activity::of(&record).accepted;
+        self.rows.remove(layout::activity(&accepted));
         self.rows.remove(layout::body(&record.key, Body::Input));
         self.rows.remove(layout::body(&record.key, Body::Result));
         Ok(1)

@@ -1,8 +1,9 @@
 //! The store's keys: names of records come in, bytes go out, as `docs/store-layout.md` has them.
 
 use lift::clock::Timestamp;
-use lift::id::{Owner, RequestId};
+use lift::id::{Owner, RequestId, TenantId};
 use lift::task::record::Key;
+use lift::task::store::Accepted;
 use serde::{Deserialize, Serialize};
 
 /// First byte of a record's key.
@@ -11,6 +12,8 @@ pub(crate) const HEAD: u8 = b'h';
 const BODY: u8 = b'b';
 /// First byte of an idempotency row's key.
 pub(crate) const IDEMPOTENCY: u8 = b'k';
+/// First byte of an activity row's key.
+pub(crate) const ACTIVITY: u8 = b'a';
 /// First byte of an expiry row's key.
 const EXPIRY: u8 = b'e';
 
@@ -98,6 +101,57 @@ pub(crate) fn idempotency(owner: &Owner, action: &str, key: &str) -> Option<Vec<
     Some(row)
 }
 
+fn of_tenant(kind: u8, tenant: &TenantId) -> Vec<u8> {
+    let mut key = vec![kind];
+    key.extend_from_slice(tenant.as_str().as_bytes());
+    key.push(b'#');
+    key
+}
+
+/// The key of the row that says when a request of a tenant was accepted.
+pub(crate) fn activity(accepted: &Accepted) -> Vec<u8> {
+    let owner = &accepted.key.owner;
+    let mut row = of_tenant(ACTIVITY, &owner.tenant);
+    row.extend_from_slice(&accepted.at.as_millis().to_be_bytes());
+    row.extend_from_slice(&accepted.key.id.to_bytes());
+    row.extend_from_slice(owner.user.as_str().as_bytes());
+    row
+}
+
+/// The keys of a tenant's activity rows from `from` on and before `until`.
+pub(crate) fn activities(
+    tenant: &TenantId,
+    from: Timestamp,
+    until: Timestamp,
+) -> (Vec<u8>, Vec<u8>) {
+    let at = |time: Timestamp| {
+        let mut row = of_tenant(ACTIVITY, tenant);
+        row.extend_from_slice(&time.as_millis().to_be_bytes());
+        row
+    };
+    (at(from), at(until))
+}
+
+/// The place that an activity row's key names.
+pub(crate) fn parse_activity(row: &[u8]) -> Option<Accepted> {
+    let row = row.strip_prefix(&[ACTIVITY])?;
+    let end = row.iter().position(|byte| *byte == b'#')?;
+    let (tenant, rest) = row.split_at_checked(end)?;
+    let (at, rest) = rest.get(1..)?.split_first_chunk::<8>()?;
+    let (id, user) = rest.split_first_chunk::<ID_BYTES>()?;
+    let (tenant, user) = (
+        std::str::from_utf8(tenant).ok()?,
+        std::str::from_utf8(user).ok()?,
+    );
+    Some(Accepted {
+        at: Timestamp::from_millis(u64::from_be_bytes(*at)),
+        key: Key {
+            owner: Owner::new(tenant, user).ok()?,
+            id: RequestId::from_bytes(*id),
+        },
+    })
+}
+
 /// The key of the row that says when the row `target` may go.
 pub(crate) fn expiry(at: Timestamp, target: &[u8]) -> Vec<u8> {
     let mut row = vec![EXPIRY];
@@ -162,6 +216,23 @@ mod tests {
             idempotency(&owner, "x", &"y".repeat(NAME_BYTES_MAX + 1)),
             None
         );
+    }
+
+    #[test]
+    fn an_activity_key_is_what_the_layout_page_says_and_reads_back() {
+        let at = Timestamp::from_millis(258);
+        let key = key("acme", "ann", [b'#'; 16]);
+        let accepted = Accepted { at, key };
+        let row = activity(&accepted);
+        let expected = [
+            b"aacme#".as_slice(),
+            &[0, 0, 0, 0, 0, 0, 1, 2],
+            &[b'#'; 16],
+            b"ann",
+        ];
+        assert_eq!(row, expected.concat());
+        assert_eq!(parse_activity(&row), Some(accepted));
+        assert_eq!(parse_activity(b"aacme#ann"), None);
     }
 
     #[test]

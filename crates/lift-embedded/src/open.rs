@@ -11,10 +11,11 @@ use std::{io, thread};
 use fjall::{Database, Keyspace};
 use lift::clock::Timestamp;
 use lift::task::record::{Record, State};
+use lift::task::store::Activity;
 use tokio::sync::mpsc;
 
 use crate::committer::{Committer, Op, Shared};
-use crate::files::{Layout, ROWS, keyspace_options};
+use crate::files::{Format, Layout, ROWS, keyspace_options};
 use crate::group::Reach;
 use crate::index::{Change, Entry, Index};
 use crate::journal;
@@ -118,7 +119,7 @@ pub(crate) fn open(dir: &Path, options: &Options) -> Result<Opened, OpenError> {
         created: files.create()?,
         ..Report::default()
     };
-    files.check()?;
+    let format = files.check()?;
     let witness = Witness::open(&files.witness()).map_err(|error| files.error(error))?;
     let witnessed = witness.read().unwrap_or(0);
     let mended = journal::mend(&files.database(), &files.damaged(), &mut report);
@@ -145,6 +146,15 @@ pub(crate) fn open(dir: &Path, options: &Options) -> Result<Opened, OpenError> {
         commit += 1;
         let written = shared.write(voided, commit, Reach::Disk);
         written.map_err(|error| files.damage(error))?;
+    }
+    // A commit that was lost may have been a request's first, and a later one have kept the record.
+    let is_cut = report.commits_lost > 0 || !report.lost.is_empty();
+    if format == Format::One || is_cut {
+        let indexed = index_activity(&shared, &mut commit);
+        indexed.map_err(|error| files.damage(error))?;
+    }
+    if format == Format::One {
+        files.renew_format().map_err(|error| files.error(error))?;
     }
     let (queue, receiver) = mpsc::channel(options.queue_max.max(1));
     let group_max = options.group_max.max(1);
@@ -245,6 +255,32 @@ fn read_all(rows: &Keyspace, report: &mut Report) -> fjall::Result<(Index, Voide
         }
     }
     Ok((index, written))
+}
+
+/// Activity rows that are written with one commit.
+const INDEXED_AT_ONCE: usize = 1_000;
+
+/// Writes the activity row of every record; one that is there is written again, the same.
+fn index_activity(shared: &Shared, commit: &mut u64) -> fjall::Result<()> {
+    let mut pending = Vec::new();
+    let mut records = shared.rows.prefix([layout::HEAD]);
+    loop {
+        let guard = records.next();
+        let ended = guard.is_none();
+        if let Some(guard) = guard
+            && let Ok(record) = serde_json::from_slice::<Record>(&guard.into_inner()?.1)
+        {
+            let row = layout::activity(&Activity::of(&record).accepted);
+            pending.push((row, Some(Vec::new())));
+        }
+        if pending.len() == INDEXED_AT_ONCE || (ended && !pending.is_empty()) {
+            *commit += 1;
+            shared.write(std::mem::take(&mut pending), *commit, Reach::Disk)?;
+        }
+        if ended {
+            return Ok(());
+        }
+    }
 }
 
 /// The due time of a request whose lease was voided: before all others.

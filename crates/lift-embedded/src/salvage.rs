@@ -5,7 +5,7 @@ use std::path::Path;
 
 use fjall::{Database, Guard, Keyspace, PersistMode};
 
-use crate::files::{Layout, sync_dir};
+use crate::files::{Format, Layout, sync_dir};
 use crate::journal;
 use crate::layout;
 use crate::open::{OpenError, Options, last_commit, open_database};
@@ -31,7 +31,8 @@ pub(crate) fn salvage(dir: &Path) -> Result<Report, OpenError> {
     let settled = mended.settle(witnessed.saturating_sub(last), &mut report);
     settled.map_err(|error| files.error(error))?;
     let unfinished = files.unfinished();
-    let copied = files.build(&unfinished, |new, new_rows| {
+    // Activity rows are made anew by the next opening: some may lie where nothing can be read.
+    let copied = files.build(&unfinished, Format::One, |new, new_rows| {
         report
             .gaps
             .extend(copy(&rows, new, new_rows, &mut report.records)?);
@@ -110,7 +111,7 @@ impl Copy<'_> {
             return Ok(None);
         };
         *self.records += u64::from(row.first() == Some(&layout::HEAD));
-        if &*row != layout::COMMIT {
+        if &*row != layout::COMMIT && row.first() != Some(&layout::ACTIVITY) {
             self.pending.push((row.to_vec(), value.to_vec()));
         }
         if self.pending.len() >= COPIED_AT_ONCE {

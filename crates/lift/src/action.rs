@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::handler::{Erased, Handler};
+use crate::identity::Identity;
 use crate::json::Json;
 use crate::validate::Schema;
 
@@ -19,6 +20,7 @@ pub struct Action {
     pub(crate) after: Option<Erased>,
     pub(crate) start_after: Duration,
     pub(crate) schema: Option<Schema>,
+    grant: Option<&'static str>,
 }
 
 #[derive(Clone)]
@@ -39,6 +41,7 @@ impl Action {
             after: None,
             start_after: Duration::ZERO,
             schema,
+            grant: None,
         }
     }
 
@@ -66,6 +69,29 @@ impl Action {
     pub fn start_after(mut self, wait: Duration) -> Self {
         self.start_after = wait;
         self
+    }
+
+    /// The same action, for callers alone whose token names `grant` among its permissions, beside the
+    /// action itself.
+    #[must_use]
+    pub fn needs(mut self, grant: &'static str) -> Self {
+        self.grant = Some(grant);
+        self
+    }
+
+    /// The grant that it needs beyond being permitted, if any.
+    pub fn grant(&self) -> Option<&'static str> {
+        self.grant
+    }
+
+    /// Whether it answers at once, whatever the payload.
+    pub fn is_sync(&self) -> bool {
+        matches!(self.mode, Mode::Sync)
+    }
+
+    /// Whether a caller may call it under the name `name`.
+    pub(crate) fn is_open_to(&self, identity: &Identity, name: &str) -> bool {
+        identity.may_call(name) && self.grant.is_none_or(|grant| identity.holds(grant))
     }
 
     /// The same action with a check that runs before it is accepted, so that what can be refused

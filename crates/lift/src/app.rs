@@ -180,6 +180,7 @@ impl App {
     #[must_use]
     #[track_caller]
     pub fn bind(mut self, mut backends: Backends) -> Runtime {
+        self.building.insert(Arc::clone(&backends.tasks));
         self.states = Arc::new(std::mem::take(&mut self.building));
         for (name, action) in &self.actions {
             for handler in std::iter::once(&action.handler)

@@ -28,6 +28,12 @@ impl Identity {
             .iter()
             .any(|granted| granted == "*" || granted == action)
     }
+
+    /// Whether the token names `grant`: unlike an action, it is given neither by `*` nor by absence.
+    pub fn holds(&self, grant: &str) -> bool {
+        let named = self.permissions.iter().flatten();
+        named.into_iter().any(|granted| granted == grant)
+    }
 }
 
 /// What a client sent to be let in.

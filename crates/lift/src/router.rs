@@ -72,14 +72,15 @@ impl Inner {
             let callable = self
                 .app
                 .actions
-                .keys()
-                .filter(|name| identity.may_call(name));
-            let callable = callable.map(String::as_str).chain(control::NAMES);
+                .iter()
+                .filter(|(name, action)| action.is_open_to(identity, name));
+            let callable = callable.map(|(name, _)| name.as_str());
+            let callable = callable.chain(control::NAMES);
             let suggestion = nearest(&envelope.action, callable);
             let error = Error::new(Code::UnknownAction, "there is no action of this name");
             return Err(error.with_suggestion(suggestion));
         };
-        if !identity.may_call(&envelope.action) {
+        if !action.is_open_to(identity, &envelope.action) {
             return Err(Error::new(
                 Code::Forbidden,
                 "the token does not permit this action",

@@ -168,12 +168,17 @@ pub struct From {
     pub after_seq: u64,
 }
 
-#[derive(Serialize)]
-struct Named<'a> {
+/// The payload that names one request.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Named<'a> {
+    /// The request.
     request_id: &'a RequestId,
 }
 
-#[derive(Serialize)]
-struct Resume<'a> {
+/// The payload of `request.resume`.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Resume<'a> {
+    /// The requests, and what was seen of each.
+    #[schemars(length(min = 1, max = limits::RESUME_MAX))]
     requests: &'a [From],
 }

@@ -8,6 +8,9 @@ use streamer_protocol::SUBPROTOCOL;
 use crate::actions::{echo::echo, health::health};
 use crate::authenticate::TokenAuthenticator;
 use crate::tasks;
+use crate::tasks::bulk_operation::Bulk;
+use crate::tasks::export_collection::Exports;
+use crate::tasks::generate_report::{self, Reports};
 use crate::tasks::process_data::Engine;
 
 /// What the service is made of.
@@ -17,6 +20,12 @@ pub struct Service {
     pub authenticator: TokenAuthenticator,
     /// Runs `process_data`.
     pub engine: Engine,
+    /// Runs `generate_report`.
+    pub reports: Reports,
+    /// Runs `bulk_operation`.
+    pub bulk: Bulk,
+    /// Runs `export_collection`.
+    pub exports: Exports,
     /// The limits in force.
     pub limits: Limits,
 }
@@ -25,16 +34,32 @@ pub struct Service {
 #[must_use]
 pub fn app(service: Service) -> App {
     let process_data = Action::task(tasks::process_data)
-        .before(tasks::precheck)
+        .before(tasks::check_process_data)
+        .after(tasks::clean_up);
+    let generate_report = Action::task(tasks::generate_report)
+        .needs(generate_report::GRANT)
+        .before(tasks::check_generate_report)
+        .after(tasks::clean_up);
+    let bulk_operation = Action::task(tasks::bulk_operation)
+        .before(tasks::check_bulk_operation)
+        .after(tasks::clean_up);
+    let export_collection = Action::task(tasks::export_collection)
+        .before(tasks::check_export_collection)
         .after(tasks::clean_up);
     App::new()
         .authenticate(service.authenticator)
         .subprotocol(SUBPROTOCOL)
         .limits(service.limits)
         .state(service.engine)
+        .state(service.reports)
+        .state(service.bulk)
+        .state(service.exports)
         .on("echo", echo)
         .on("health", health)
         .action("process_data", process_data)
+        .action("generate_report", generate_report)
+        .action("bulk_operation", bulk_operation)
+        .action("export_collection", export_collection)
 }
 
 #[cfg(test)]

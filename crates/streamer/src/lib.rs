@@ -9,6 +9,8 @@ mod authenticate;
 mod actions;
 pub mod tasks;
 mod app;
+pub mod schemas;
+mod asyncapi;
 pub mod generate;
 
 pub use app::{Service, app};

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use lift::error::StoreError;
 use lift::json::Json;
 use lift::task::record::{NewTask, Record};
-use lift::task::store::{ListQuery, Put, TaskStore};
+use lift::task::store::{ActivityQuery, ListQuery, Put, TaskStore};
 use lift_embedded::{EmbeddedTasks, OpenError, Options, Report};
 
 use crate::steps::{done, renew, stored};
-use crate::support::{claim, finish, owner, task};
+use crate::support::{at, claim, finish, owner, task};
 
 const TASKS: u64 = 6;
 
@@ -150,6 +150,21 @@ async fn serves_the_truth(store: &EmbeddedTasks, history: &History, place: &str)
     };
     let listed = store.list(&owner(), &query).await.unwrap().records.len();
     assert!(listed <= history.len(), "{place}: {listed} requests");
+    let query = ActivityQuery {
+        from: at(0),
+        until: at(1),
+        after: None,
+        limit: 1_000,
+    };
+    match store.activity(&owner().tenant, &query).await {
+        Ok(page) => assert_eq!(
+            page.requests.len(),
+            listed,
+            "{place}: all are found by time"
+        ),
+        Err(StoreError::Corrupt(_)) => {}
+        Err(error) => panic!("{place}: {error:?}"),
+    }
     whole
 }
 

@@ -59,13 +59,13 @@ async fn a_format_that_is_not_known_is_said() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()).unwrap());
     let format = dir.path().join("store/FORMAT");
-    assert_eq!(fs::read_to_string(&format).unwrap(), "lift-embedded 1\n");
-    fs::write(&format, "lift-embedded 2\n").unwrap();
+    assert_eq!(fs::read_to_string(&format).unwrap(), "lift-embedded 2\n");
+    fs::write(&format, "lift-embedded 3\n").unwrap();
     let error = refused(
         dir.path(),
         &[
-            "FORMAT` says `lift-embedded 2`",
-            "knows only `lift-embedded 1`",
+            "FORMAT` says `lift-embedded 3`",
+            "knows only `lift-embedded 2`",
         ],
     );
     assert!(matches!(error, OpenError::Format { .. }));

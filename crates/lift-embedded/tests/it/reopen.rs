@@ -4,7 +4,7 @@ use std::path::Path;
 
 use lift::json::Json;
 use lift::task::record::State;
-use lift::task::store::{Due, ListQuery, Put, TaskStore};
+use lift::task::store::{ActivityQuery, Due, ListQuery, Put, TaskStore};
 use lift::task::transition::{Applied, Refusal, Transition};
 use lift_embedded::{EmbeddedTasks, Options};
 
@@ -159,4 +159,46 @@ async fn a_purge_outlives_the_process_and_reads_no_live_record() {
             .iter()
             .all(|record| record.state == State::Queued)
     );
+}
+
+async fn accepted(store: &EmbeddedTasks) -> usize {
+    let query = ActivityQuery {
+        from: at(0),
+        until: at(1),
+        after: None,
+        limit: 10_000,
+    };
+    let page = store.activity(&owner().tenant, &query).await.unwrap();
+    assert_eq!(page.next, None);
+    page.requests.len()
+}
+
+#[tokio::test]
+async fn a_store_of_the_layout_without_activity_rows_gets_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for n in 0..2_500 {
+        stored(&store, n).await;
+    }
+    drop(store);
+    let format = dir.path().join("store/FORMAT");
+    {
+        let database = fjall::Database::builder(dir.path().join("store/db"));
+        let database = database.open().unwrap();
+        let rows = database.keyspace("tasks", Default::default).unwrap();
+        for guard in rows.prefix(b"a") {
+            rows.remove(guard.key().unwrap()).unwrap();
+        }
+        assert_eq!(rows.prefix(b"a").count(), 0);
+        database.persist(fjall::PersistMode::SyncAll).unwrap();
+    }
+    std::fs::write(&format, "lift-embedded 1\n").unwrap();
+
+    for _ in 0..2 {
+        let store = open(dir.path());
+        assert!(store.report().is_clean(), "{}", store.report());
+        assert_eq!(accepted(&store).await, 2_500);
+        let says = std::fs::read_to_string(&format).unwrap();
+        assert_eq!(says, "lift-embedded 2\n");
+    }
 }

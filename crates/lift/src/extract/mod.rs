@@ -3,6 +3,7 @@
 pub mod payload;
 pub(crate) mod strict;
 pub mod state;
+pub mod activity;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -20,6 +21,7 @@ use crate::registry::Connections;
 use crate::task::handle::Task;
 use state::States;
 
+pub use activity::TenantActivity;
 pub use payload::Payload;
 pub use state::State;
 
@@ -50,7 +52,7 @@ pub struct Context {
 /// Something a handler can take as an argument.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an argument of a handler",
-    note = "handlers take `Payload<T>`, `State<T>`, `Owner`, `RequestId`, `Metadata`, `Task`, `Connections`, `Outbound` or `Json`"
+    note = "handlers take `Payload<T>`, `State<T>`, `Owner`, `RequestId`, `Metadata`, `Task`, `TenantActivity`, `Connections`, `Outbound` or `Json`"
 )]
 pub trait FromContext: Sized {
     /// Takes the argument out of the context.

@@ -8,11 +8,13 @@ use bytes::Bytes;
 
 use super::announce::Results;
 use super::record::{Idempotency, Key, NewTask, Record, State};
-use super::store::{Due, ListQuery, Page, Put, TaskStore};
+use super::store::{
+    Accepted, Activity, ActivityPage, ActivityQuery, Due, ListQuery, Page, Put, TaskStore,
+};
 use super::transition::{Applied, Transition, apply};
 use crate::clock::Timestamp;
 use crate::error::StoreError;
-use crate::id::{Owner, RequestId};
+use crate::id::{Owner, RequestId, TenantId};
 use crate::json::Json;
 
 /// A [`TaskStore`] in memory; clones share their contents, as a restarted process shares a disk.
@@ -57,6 +59,7 @@ struct Tables {
     results: HashMap<Key, Json>,
     idempotency: HashMap<(Owner, String, String), Held>,
     due: BTreeSet<Due>,
+    accepted: BTreeMap<TenantId, BTreeSet<Accepted>>,
     waiting: HashMap<Owner, usize>,
 }
 
@@ -141,6 +144,9 @@ impl TaskStore for MemoryTasks {
         }
         let record = new.record();
         tables.replace(&record);
+        let accepted = Activity::of(&record).accepted;
+        let tenant = owner.tenant.clone();
+        tables.accepted.entry(tenant).or_default().insert(accepted);
         tables.inputs.insert(new.key.clone(), new.input);
         if let Some(Idempotency { key, payload_hash }) = new.idempotency {
             let held = Held {
@@ -197,6 +203,27 @@ impl TaskStore for MemoryTasks {
             .and(records.last())
             .map(|record| record.key.id);
         Ok(Page { records, next })
+    }
+
+    async fn activity(
+        &self,
+        tenant: &TenantId,
+        query: &ActivityQuery,
+    ) -> Result<ActivityPage, StoreError> {
+        let tables = self.tables();
+        let accepted = tables.accepted.get(tenant).into_iter().flatten();
+        let mut matching = accepted
+            .skip_while(|accepted| accepted.at < query.from)
+            .take_while(|accepted| accepted.at < query.until)
+            .filter(|accepted| query.after.as_ref().is_none_or(|after| *accepted > after));
+        let page = matching.by_ref().take(query.limit);
+        let requests: Vec<Activity> = page
+            .filter_map(|accepted| tables.records.get(&accepted.key))
+            .map(Activity::of)
+            .collect();
+        let last = requests.last().map(|request| request.accepted.clone());
+        let next = matching.next().and(last);
+        Ok(ActivityPage { requests, next })
     }
 
     async fn apply(
@@ -256,7 +283,11 @@ impl TaskStore for MemoryTasks {
             .map(|record| record.key.clone())
             .collect();
         for key in &expired {
-            tables.records.remove(key);
+            if let Some(record) = tables.records.remove(key)
+                && let Some(accepted) = tables.accepted.get_mut(&key.owner.tenant)
+            {
+                accepted.remove(&Activity::of(&record).accepted);
+            }
             tables.inputs.remove(key);
             tables.results.remove(key);
         }

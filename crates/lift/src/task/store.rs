@@ -7,11 +7,13 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-use super::record::{Idempotency, Key, NewTask, Record, State};
+use serde::{Deserialize, Serialize};
+
+use super::record::{Idempotency, Key, NewTask, Outcome, Record, State};
 use super::transition::{Applied, Transition};
 use crate::clock::Timestamp;
-use crate::error::StoreError;
-use crate::id::{Owner, RequestId};
+use crate::error::{Code, StoreError};
+use crate::id::{Owner, RequestId, TenantId};
 use crate::json::Json;
 
 /// What became of a [`put`](TaskStore::put).
@@ -46,6 +48,74 @@ pub struct Page {
     pub records: Vec<Record>,
     /// The last id looked at, if more may follow.
     pub next: Option<RequestId>,
+}
+
+/// Which of a tenant's requests to read, by when they were accepted.
+#[derive(Debug, Clone)]
+pub struct ActivityQuery {
+    /// Accepted then or later.
+    pub from: Timestamp,
+    /// Accepted before.
+    pub until: Timestamp,
+    /// Where the page before this one ended.
+    pub after: Option<Accepted>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// A request's place among those of its tenant: what an index by time needs to go on after it.
+///
+/// A store that spreads a tenant over shards, as DynamoDB needs it, finds the shard from the id.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Accepted {
+    /// When.
+    pub at: Timestamp,
+    /// Which.
+    pub key: Key,
+}
+
+/// What a report needs to know of one request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Activity {
+    /// Which request, and when it was accepted.
+    pub accepted: Accepted,
+    /// The action that it asked for.
+    pub action: String,
+    /// Where it stands.
+    pub state: State,
+    /// When it ended, if it has.
+    pub ended_at: Option<Timestamp>,
+    /// Why it failed, if it has.
+    pub failed: Option<Code>,
+}
+
+impl Activity {
+    /// Of a record.
+    pub fn of(record: &Record) -> Self {
+        let failed = match record.terminal.as_ref().map(|terminal| &terminal.outcome) {
+            Some(Outcome::Failed(error)) => Some(error.code),
+            Some(Outcome::Completed(_) | Outcome::Cancelled) | None => None,
+        };
+        Self {
+            accepted: Accepted {
+                at: record.created_at,
+                key: record.key.clone(),
+            },
+            action: record.action.clone(),
+            state: record.state,
+            ended_at: record.terminal.as_ref().map(|terminal| terminal.at),
+            failed,
+        }
+    }
+}
+
+/// Some of a tenant's requests, and whether there are more.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ActivityPage {
+    /// The requests.
+    pub requests: Vec<Activity>,
+    /// Where the next page starts, if more may follow.
+    pub next: Option<Accepted>,
 }
 
 /// A request that a worker should look at.
@@ -100,6 +170,15 @@ pub trait TaskStore: fmt::Debug + Send + Sync + 'static {
 
     /// One owner's requests.
     async fn list(&self, owner: &Owner, query: &ListQuery) -> Result<Page, StoreError>;
+
+    /// Requests of one tenant, of all its users, that were accepted within a time: page after page each
+    /// once, but for those that are purged meanwhile. Their order is the store's: one that spreads a
+    /// tenant over shards gives one shard after the other.
+    async fn activity(
+        &self,
+        tenant: &TenantId,
+        query: &ActivityQuery,
+    ) -> Result<ActivityPage, StoreError>;
 
     /// Moves a request on by the rules of [`apply`](super::transition::apply), atomically.
     async fn apply(

@@ -7,11 +7,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lift::clock::Timestamp;
 use lift::error::StoreError;
-use lift::id::Owner;
+use lift::id::{Owner, TenantId};
 use lift::json::Json;
 use lift::task::memory::MemoryTasks;
 use lift::task::record::{Idempotency, Key, NewTask, Record};
-use lift::task::store::{Due, ListQuery, Page, Put, TaskStore};
+use lift::task::store::{ActivityPage, ActivityQuery, Due, ListQuery, Page, Put, TaskStore};
 use lift::task::transition::{Applied, Transition};
 
 /// A kind of call; those to `apply` by their transition, or all of them.
@@ -132,6 +132,14 @@ impl TaskStore for FaultyTasks {
     async fn list(&self, owner: &Owner, query: &ListQuery) -> Result<Page, StoreError> {
         self.faults.before(&[Method::List])?;
         self.inner.list(owner, query).await
+    }
+
+    async fn activity(
+        &self,
+        tenant: &TenantId,
+        query: &ActivityQuery,
+    ) -> Result<ActivityPage, StoreError> {
+        self.inner.activity(tenant, query).await
     }
 
     async fn apply(

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lift::action::Action;
 use lift::app::App;
 use lift::error::Error;
 use lift::extract::Payload;
@@ -22,7 +23,13 @@ fn world() -> World {
     async fn count(Payload(count): Payload<Count>) -> Result<u32, Error> {
         Ok(count.to)
     }
-    World::new(App::new().on("count", count).on("other", count))
+    let audit = Action::sync(count).needs("tenant.read");
+    World::new(
+        App::new()
+            .on("count", count)
+            .on("other", count)
+            .action("audit", audit),
+    )
 }
 
 #[tokio::test(start_paused = true)]
@@ -143,6 +150,45 @@ async fn what_was_accepted_goes_on_after_the_token_expires() {
     let complete =
         json!({"type": "complete", "request_id": "<ulid>", "id": "c", "seq": 1, "result": 7});
     client.check_inbox(&[complete]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grant_is_given_by_its_name_alone_and_checked_before_the_payload() {
+    let world = world();
+    for (permissions, allowed) in [
+        (None, false),
+        (Some(vec!["*"]), false),
+        (Some(vec!["audit"]), false),
+        (Some(vec!["tenant.read"]), false),
+        (Some(vec!["audit", "tenant.*"]), false),
+        (Some(vec!["audit", "tenant.read"]), true),
+        (Some(vec!["tenant.read", "*"]), true),
+    ] {
+        let named = permissions.as_ref();
+        let named = named.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+        let identity = Identity {
+            owner: owner("ann"),
+            permissions: named,
+            expires_at: None,
+        };
+        let client = world.connect_as("c1=", identity);
+        let answer = client
+            .send(r#"{"action":"audit","payload":{"to":-1}}"#)
+            .await;
+        let expected = if allowed {
+            "VALIDATION_ERROR"
+        } else {
+            "FORBIDDEN"
+        };
+        assert_eq!(answer["error"]["code"], expected, "{permissions:?}");
+        let answer = client.send(r#"{"action":"audti"}"#).await;
+        let expected = if allowed { json!("audit") } else { json!(null) };
+        let suggestion = answer["error"]
+            .get("suggestion")
+            .cloned()
+            .unwrap_or_default();
+        assert_eq!(suggestion, expected, "{permissions:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

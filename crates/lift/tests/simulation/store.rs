@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use lift::clock::Timestamp;
 use lift::error::StoreError;
-use lift::id::Owner;
+use lift::id::{Owner, TenantId};
 use lift::json::Json;
 use lift::task::memory::MemoryTasks;
 use lift::task::record::{Idempotency, Key, NewTask, Record, State};
-use lift::task::store::{Due, ListQuery, Page, Put, TaskStore};
+use lift::task::store::{ActivityPage, ActivityQuery, Due, ListQuery, Page, Put, TaskStore};
 use lift::task::transition::{Applied, Transition};
 use tokio::time::sleep;
 
@@ -148,6 +148,15 @@ impl TaskStore for WeatheredTasks {
     async fn list(&self, owner: &Owner, query: &ListQuery) -> Result<Page, StoreError> {
         self.weather().await?;
         self.truth.list(owner, query).await
+    }
+
+    async fn activity(
+        &self,
+        tenant: &TenantId,
+        query: &ActivityQuery,
+    ) -> Result<ActivityPage, StoreError> {
+        self.weather().await?;
+        self.truth.activity(tenant, query).await
     }
 
     async fn apply(

@@ -11,6 +11,9 @@ use lift_server::server::{Certificate, Server};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use streamer::auth::{Keys, Verifier};
 use streamer::objects::Objects;
+use streamer::tasks::bulk_operation::{self, Bulk, Collections};
+use streamer::tasks::export_collection::Exports;
+use streamer::tasks::generate_report::{self, Reports};
 use streamer::tasks::process_data::Engine;
 use streamer::{Service, TokenAuthenticator, app};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -32,10 +35,15 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
         Verifier::new(config.verifier.clone()).context("the token keys cannot be used")?;
     let objects = Objects::open(dir)
         .with_context(|| format!("the objects in `{}` cannot be used", dir.display()))?;
-    let engine = Engine::new(objects.clone(), config.process.clone());
+    let collections = Collections::open(dir)?;
+    let bulk = bulk_operation::Options::default();
+    let bulk = Bulk::new(objects.clone(), collections.clone(), bulk);
     let service = Service {
         authenticator: TokenAuthenticator::new(Arc::new(verifier), config.token_rules.clone()),
-        engine: engine.clone(),
+        engine: Engine::new(objects.clone(), config.process.clone()),
+        reports: Reports::new(objects.clone(), generate_report::Options::default()),
+        bulk: bulk.clone(),
+        exports: Exports::new(objects.clone(), collections),
         limits: config.limits.clone(),
     };
     let mut options = config.server.clone();
@@ -47,7 +55,7 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
     if config.listen.ip().is_unspecified() && config.server.public_url.is_none() {
         tracing::warn!("result URLs name an address that clients cannot open: give --public-url");
     }
-    forget_ended(&objects, &engine, &*server.runtime().backends().tasks).await;
+    forget_ended(&objects, &bulk, &*server.runtime().backends().tasks).await;
     if let Err(error) = banner(config, &server) {
         // Whoever started it may have closed its output.
         tracing::warn!(%error, url = server.url(), "listening, but cannot say so");
@@ -101,7 +109,7 @@ impl Signals {
 }
 
 /// Removes what requests that ended left behind because the process died before it could.
-async fn forget_ended(objects: &Objects, engine: &Engine, tasks: &dyn TaskStore) {
+async fn forget_ended(objects: &Objects, bulk: &Bulk, tasks: &dyn TaskStore) {
     // Listed before the live requests: one accepted meanwhile is not in the list.
     let unfinished = match objects.unfinished().await {
         Ok(unfinished) => unfinished,
@@ -112,7 +120,7 @@ async fn forget_ended(objects: &Objects, engine: &Engine, tasks: &dyn TaskStore)
         Err(error) => return tracing::warn!(%error, "live requests not read"),
     };
     for id in unfinished.iter().filter(|id| !live.contains(id.as_str())) {
-        if let Err(error) = engine.abandon(id).await {
+        if let Err(error) = bulk.abandon(id).await {
             tracing::warn!(request_id = id.as_str(), %error, "not cleaned up");
         }
     }

@@ -15,6 +15,7 @@ mod support;
 mod talk;
 mod tokens;
 mod process;
+mod tasks;
 mod requests;
 mod http;
 mod settings;

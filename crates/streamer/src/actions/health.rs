@@ -2,11 +2,15 @@
 
 use std::convert::Infallible;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
-#[derive(Debug, Serialize)]
+/// What `health` answers.
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Health {
+    /// `ok`.
     status: &'static str,
+    /// The service's version.
     version: &'static str,
 }
 

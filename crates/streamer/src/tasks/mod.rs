@@ -1,57 +1,127 @@
 //! The long-running work: a request and a lease come in, a result or a typed failure goes out.
 
+pub mod claim;
+pub mod failure;
+pub mod output;
+mod work;
 pub mod process_data;
+pub mod generate_report;
+pub mod bulk_operation;
+pub mod export_collection;
 
 use lift::error::{Code, Error, Field};
-use lift::extract::{Payload, State};
+use lift::extract::{Payload, State, TenantActivity};
 use lift::id::{Owner, RequestId};
 use lift::task::handle::{Stopped, Task};
+use serde::Serialize;
 
-use self::process_data::{
-    Checkpoint, Ended, Engine, Failure, Flow, Hooks, Job, Outcome, ProcessData,
-};
+use self::bulk_operation::{Bulk, BulkOperation};
+use self::claim::{Ended, Flow, Hooks, Job};
+use self::export_collection::{ExportCollection, Exports};
+use self::failure::Failure;
+use self::generate_report::{GenerateReport, Reports};
+use self::process_data::{Engine, ProcessData};
 use crate::objects::{Tenant, WorkId};
 
-/// Refuses at once what cannot work: names, a missing input, a taken output.
-pub(crate) async fn precheck(
+/// What `process_data` refuses at once: names, a missing input, a taken output.
+pub(crate) async fn check_process_data(
     Payload(request): Payload<ProcessData>,
     owner: Owner,
     State(engine): State<Engine>,
 ) -> Result<(), Error> {
-    engine
-        .precheck(&tenant(&owner)?, &request)
-        .await
-        .map_err(error)
+    let checked = engine.precheck(&tenant(&owner)?, &request).await;
+    checked.map_err(error)
 }
 
-/// Runs one claim of a request.
+/// Runs one claim of a `process_data`.
 pub(crate) async fn process_data(
     Payload(request): Payload<ProcessData>,
     owner: Owner,
     request_id: RequestId,
     State(engine): State<Engine>,
     task: Task,
-) -> Result<Outcome, Error> {
-    let job = Job {
-        tenant: tenant(&owner)?,
-        request_id: work_id(request_id)?,
-        claim: task.claim(),
-        request,
-    };
-    let resumed: Option<Checkpoint> = task.resumed_from();
-    match engine.run(&job, resumed, &mut Lease(task.clone())).await {
-        Ok(Ended::Finished(outcome)) => Ok(outcome),
-        Ok(Ended::Stopped) => Err(task.stop_requested().unwrap_or(Stopped::LeaseLost).into()),
-        Err(failure) => Err(error(failure)),
-    }
+) -> Result<process_data::Outcome, Error> {
+    let job = job(&owner, request_id, &task, request)?;
+    let (resumed, mut lease) = (task.resumed_from(), Lease(task.clone()));
+    ended(engine.run(&job, resumed, &mut lease).await, &task)
 }
 
-/// Removes what a request that has ended kept for its claims.
-pub(crate) async fn clean_up(
-    request_id: RequestId,
-    State(engine): State<Engine>,
+/// What `generate_report` refuses at once: days, names, a taken output.
+pub(crate) async fn check_generate_report(
+    Payload(request): Payload<GenerateReport>,
+    owner: Owner,
+    State(reports): State<Reports>,
 ) -> Result<(), Error> {
-    engine.abandon(&work_id(request_id)?).await.map_err(error)
+    let checked = reports.precheck(&tenant(&owner)?, &request).await;
+    checked.map_err(error)
+}
+
+/// Runs one claim of a `generate_report`.
+pub(crate) async fn generate_report(
+    Payload(request): Payload<GenerateReport>,
+    owner: Owner,
+    request_id: RequestId,
+    State(reports): State<Reports>,
+    activity: TenantActivity,
+    task: Task,
+) -> Result<generate_report::Outcome, Error> {
+    let job = job(&owner, request_id, &task, request)?;
+    let (resumed, mut lease) = (task.resumed_from(), Lease(task.clone()));
+    ended(
+        reports.run(&job, &activity, resumed, &mut lease).await,
+        &task,
+    )
+}
+
+/// What `bulk_operation` refuses at once: names, items, a missing input, a taken output.
+pub(crate) async fn check_bulk_operation(
+    Payload(request): Payload<BulkOperation>,
+    owner: Owner,
+    State(bulk): State<Bulk>,
+) -> Result<(), Error> {
+    let checked = bulk.precheck(&tenant(&owner)?, &request).await;
+    checked.map_err(error)
+}
+
+/// Runs one claim of a `bulk_operation`.
+pub(crate) async fn bulk_operation(
+    Payload(request): Payload<BulkOperation>,
+    owner: Owner,
+    request_id: RequestId,
+    State(bulk): State<Bulk>,
+    task: Task,
+) -> Result<bulk_operation::Outcome, Error> {
+    let job = job(&owner, request_id, &task, request)?;
+    let ran = bulk.run(&job, &mut Lease(task.clone())).await;
+    ended(ran, &task)
+}
+
+/// What `export_collection` refuses at once: names, a taken output.
+pub(crate) async fn check_export_collection(
+    Payload(request): Payload<ExportCollection>,
+    owner: Owner,
+    State(exports): State<Exports>,
+) -> Result<(), Error> {
+    let checked = exports.precheck(&tenant(&owner)?, &request).await;
+    checked.map_err(error)
+}
+
+/// Runs one claim of an `export_collection`.
+pub(crate) async fn export_collection(
+    Payload(request): Payload<ExportCollection>,
+    owner: Owner,
+    request_id: RequestId,
+    State(exports): State<Exports>,
+    task: Task,
+) -> Result<export_collection::Outcome, Error> {
+    let job = job(&owner, request_id, &task, request)?;
+    let ran = exports.run(&job, &mut Lease(task.clone())).await;
+    ended(ran, &task)
+}
+
+/// Removes what a request that has ended kept for its claims, whichever its action.
+pub(crate) async fn clean_up(request_id: RequestId, State(bulk): State<Bulk>) -> Result<(), Error> {
+    bulk.abandon(&work_id(request_id)?).await.map_err(error)
 }
 
 /// The framework's side of a run.
@@ -61,17 +131,34 @@ fn flow(kept: Result<(), Stopped>) -> Flow {
     kept.map_or(Flow::Stop, |()| Flow::Continue)
 }
 
-impl Hooks for Lease {
+impl<C: Serialize + Sync> Hooks<C> for Lease {
     async fn progress(&mut self, percentage: f64, message: &str) -> Flow {
         flow(self.0.progress(percentage, message).await)
     }
 
-    async fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Flow {
+    async fn checkpoint(&mut self, checkpoint: &C) -> Flow {
         flow(self.0.checkpoint(checkpoint).await)
     }
 
     async fn commit(&mut self) -> Flow {
         flow(self.0.commit().await)
+    }
+}
+
+fn job<R>(owner: &Owner, request_id: RequestId, task: &Task, request: R) -> Result<Job<R>, Error> {
+    Ok(Job {
+        tenant: tenant(owner)?,
+        request_id: work_id(request_id)?,
+        claim: task.claim(),
+        request,
+    })
+}
+
+fn ended<O>(ran: Result<Ended<O>, Failure>, task: &Task) -> Result<O, Error> {
+    match ran {
+        Ok(Ended::Finished(outcome)) => Ok(outcome),
+        Ok(Ended::Stopped) => Err(task.stop_requested().unwrap_or(Stopped::LeaseLost).into()),
+        Err(failure) => Err(error(failure)),
     }
 }
 

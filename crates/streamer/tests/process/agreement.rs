@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use serde_json::{Value, json};
 use streamer::generate::generate_csv;
-use streamer::tasks::process_data::{Ended, Outcome};
+use streamer::tasks::claim::Ended;
+use streamer::tasks::process_data::Outcome;
 
 use crate::place::{Caller, Place, job, request};
 use crate::reference::Reference;

@@ -17,7 +17,8 @@ use object_store::{
     UploadPart,
 };
 use serde_json::{Value, json};
-use streamer::tasks::process_data::{Ended, Failure};
+use streamer::tasks::claim::Ended;
+use streamer::tasks::failure::Failure;
 
 use crate::place::{Caller, Place, id, job};
 

@@ -232,7 +232,7 @@ async fn the_outcome_counts_and_previews() {
         .run(&job, None, &mut crate::place::Caller::default())
         .await
         .unwrap();
-    let streamer::tasks::process_data::Ended::Finished(outcome) = ended else {
+    let streamer::tasks::claim::Ended::Finished(outcome) = ended else {
         panic!("stopped")
     };
     assert_eq!((outcome.rows_out, outcome.preview.len()), (2, 1));

@@ -1,7 +1,9 @@
 //! Stops, give-backs, changed inputs and competing requests.
 
 use serde_json::json;
-use streamer::tasks::process_data::{Checkpoint, Ended, Failure};
+use streamer::tasks::claim::{Ended, Flow, Hooks};
+use streamer::tasks::failure::Failure;
+use streamer::tasks::process_data::Checkpoint;
 
 use crate::place::{Caller, Place, id, job, request, said, tenant, typed};
 
@@ -57,16 +59,16 @@ async fn a_changed_input_ends_a_resumed_request() {
 #[tokio::test]
 async fn an_input_changed_under_a_running_claim_ends_it() {
     struct Changing<'a>(&'a Place);
-    impl streamer::tasks::process_data::Hooks for Changing<'_> {
-        async fn progress(&mut self, _: f64, _: &str) -> streamer::tasks::process_data::Flow {
-            streamer::tasks::process_data::Flow::Continue
+    impl Hooks<Checkpoint> for Changing<'_> {
+        async fn progress(&mut self, _: f64, _: &str) -> Flow {
+            Flow::Continue
         }
-        async fn checkpoint(&mut self, _: &Checkpoint) -> streamer::tasks::process_data::Flow {
+        async fn checkpoint(&mut self, _: &Checkpoint) -> Flow {
             self.0.put("in.csv", rows(80));
-            streamer::tasks::process_data::Flow::Continue
+            Flow::Continue
         }
-        async fn commit(&mut self) -> streamer::tasks::process_data::Flow {
-            streamer::tasks::process_data::Flow::Continue
+        async fn commit(&mut self) -> Flow {
+            Flow::Continue
         }
     }
     let place = small();

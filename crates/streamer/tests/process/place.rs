@@ -6,9 +6,9 @@ use std::sync::Arc;
 use object_store::ObjectStore;
 use serde_json::{Value, json};
 use streamer::objects::{Objects, Tenant, WorkId};
-use streamer::tasks::process_data::{
-    Checkpoint, Ended, Engine, Failure, Flow, Hooks, Job, Options, Outcome, ProcessData,
-};
+use streamer::tasks::claim::{Ended, Flow, Hooks, Job};
+use streamer::tasks::failure::Failure;
+use streamer::tasks::process_data::{Checkpoint, Engine, Options, Outcome, ProcessData};
 use tempfile::TempDir;
 
 pub(crate) const TENANT: &str = "acme";
@@ -109,7 +109,7 @@ pub(crate) fn id(text: &str) -> WorkId {
     WorkId::parse(text).unwrap()
 }
 
-pub(crate) fn job(request_id: &str, claim: u64, request: Value) -> Job {
+pub(crate) fn job(request_id: &str, claim: u64, request: Value) -> Job<ProcessData> {
     Job {
         tenant: tenant(),
         request_id: id(request_id),
@@ -140,7 +140,7 @@ pub(crate) struct Caller {
     pub(crate) refuses_commit: bool,
 }
 
-impl Hooks for Caller {
+impl Hooks<Checkpoint> for Caller {
     async fn progress(&mut self, percentage: f64, _: &str) -> Flow {
         self.percentages.push(percentage);
         Flow::Continue

@@ -10,6 +10,7 @@
 //! ```
 
 mod accept;
+mod activity;
 mod find;
 mod lease;
 mod end;
@@ -54,6 +55,9 @@ cases! {
     accept::a_full_owner_is_refused,
     find::a_list_is_newest_first_in_pages,
     find::a_list_can_be_of_one_state,
+    activity::a_tenants_requests_are_read_by_time_in_pages,
+    activity::a_request_is_told_as_it_stands,
+    activity::what_is_purged_is_read_no_more,
     lease::a_claim_waits_until_the_request_is_due,
     lease::an_expired_lease_can_be_claimed_again,
     lease::a_renewal_keeps_what_it_brings,

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::{
-    LEASE, Store, apply, at, attach, checkpoint, claim, finish, listed, owner, put, read, renew,
-    stored, task, with_key,
+    LEASE, START, Store, activity, apply, at, attach, checkpoint, claim, finish, listed, owner,
+    put, read, renew, stored, task, with_key,
 };
 use crate::task::memory::MemoryTasks;
 use crate::task::record::NewTask;
@@ -165,6 +165,14 @@ pub(super) async fn a_random_walk_agrees_with_memory(store: Store) {
             due
         };
         assert_eq!(due(&store).await, due(&memory).await, "seed {seed}: due");
+        let active = async |store: &Store| {
+            let until = at(seconds + 1);
+            let mut requests = activity::of(store, "acme", START, until, 7).await;
+            requests.retain(|request| request.accepted.key.owner == owner(&user));
+            requests
+        };
+        let expected = active(&memory).await;
+        assert_eq!(active(&store).await, expected, "seed {seed}: activity");
         let late = at(seconds + 200);
         for store in [&store, &memory] {
             while store.purge(late, 1_000).await.expect("purge") > 0 {}

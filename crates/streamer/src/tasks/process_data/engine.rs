@@ -2,20 +2,23 @@
 
 use std::time::Duration;
 
-use object_store::{Error, GetOptions, GetRange, ObjectMeta, ObjectStoreExt};
+use object_store::ObjectMeta;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::checkpoint::{Checkpoint, Parts};
-use super::failure::{Failure, Problem};
 use super::options::Options;
+use super::parts;
 use super::pipeline::{Pause, Pipeline};
 use super::plan::plan;
 use super::read::{Format, Place, Source, Step};
 use super::request::ProcessData;
-use super::work::{self, Publication, Work};
-use crate::objects::{Found, NameError, ObjectName, Objects, Tenant, WorkId};
+use crate::objects::{NameError, ObjectName, Objects, Tenant, WorkId};
+use crate::tasks::claim::{Ended, Flow, Hooks, Job, blocking, percentage};
+use crate::tasks::failure::{Failure, Problem};
+use crate::tasks::work::{self, Publication, Work};
 
 /// Percent of a run at which the whole input is read, times ten.
 pub(super) const READ_END: u32 = 980;
@@ -24,42 +27,9 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(50);
 /// Rows that one visit to a blocking thread may release from held state.
 const DRAIN_ROWS: u64 = 50_000;
 
-/// What the caller wants of a run that asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Flow {
-    /// Go on.
-    Continue,
-    /// Return soon, keeping everything: the request was cancelled, the claim was lost, or it is given back.
-    Stop,
-}
-
-/// The caller's side of a run.
-pub trait Hooks: Send {
-    /// Tells how far the run is, about every 50 ms: 0–100, and what was done.
-    fn progress(&mut self, percentage: f64, message: &str) -> impl Future<Output = Flow> + Send;
-
-    /// Makes a checkpoint durable; the one before it may no longer be used once this returns `Continue`.
-    fn checkpoint(&mut self, checkpoint: &Checkpoint) -> impl Future<Output = Flow> + Send;
-
-    /// Asked before the output is published: `Continue` once nothing but this run ends the request.
-    fn commit(&mut self) -> impl Future<Output = Flow> + Send;
-}
-
-/// One claim of one request.
-#[derive(Debug, Clone)]
-pub struct Job {
-    /// Whose objects.
-    pub tenant: Tenant,
-    /// The folder of work that all claims of the request share.
-    pub request_id: WorkId,
-    /// The claim's number; a later claim has a greater one.
-    pub claim: u64,
-    /// What to do.
-    pub request: ProcessData,
-}
-
 /// What a finished request says.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ProcessDataResult")]
 pub struct Outcome {
     /// Rows of the input.
     pub rows_in: u64,
@@ -70,16 +40,8 @@ pub struct Outcome {
     /// The output's size in bytes.
     pub bytes: u64,
     /// The output's first rows as objects: at most 100, and 64 KiB together.
+    #[schemars(with = "Vec<serde_json::Map<String, serde_json::Value>>")]
     pub preview: Vec<Box<RawValue>>,
-}
-
-/// How a run came back without a failure.
-#[derive(Debug, Clone)]
-pub enum Ended {
-    /// The output is published.
-    Finished(Outcome),
-    /// A hook said [`Flow::Stop`].
-    Stopped,
 }
 
 /// Runs requests over one place of objects.
@@ -146,13 +108,9 @@ impl Engine {
     pub async fn precheck(&self, tenant: &Tenant, request: &ProcessData) -> Result<(), Failure> {
         let names = Names::of(request)?;
         plan(&request.operations, None, &self.options)?;
-        let input = self.input(tenant, &names.input).await?;
-        self.check_output(tenant, &names.output, request.output.overwrite)
-            .await?;
-        let place = work::reservation(tenant, &names.output)?;
-        if work::holder(&self.objects, &place).await?.is_some() {
-            return Err(work::taken(&names.output));
-        }
+        let input = work::input(&self.objects, tenant, &names.input).await?;
+        let overwrite = request.output.overwrite;
+        work::precheck_output(&self.objects, tenant, &names.output, overwrite).await?;
         match self.open(&input, &names).await {
             Ok(source) => {
                 Pipeline::new(source, names.formats, &request.operations, &self.options).map(|_| ())
@@ -171,12 +129,12 @@ impl Engine {
     ///
     /// # Errors
     /// [`Failure`] by what its caller can do; only [`Failure::Storage`] is worth another try.
-    pub async fn run<H: Hooks>(
+    pub async fn run<H: Hooks<Checkpoint>>(
         &self,
-        job: &Job,
+        job: &Job<ProcessData>,
         resume: Option<Checkpoint>,
         hooks: &mut H,
-    ) -> Result<Ended, Failure> {
+    ) -> Result<Ended<Outcome>, Failure> {
         let names = Names::of(&job.request)?;
         let work = Work {
             objects: &self.objects,
@@ -184,21 +142,16 @@ impl Engine {
             claim: job.claim,
         };
         if let Some(publication) = work.publication().await? {
-            if hooks.commit().await == Flow::Stop {
-                return Ok(Ended::Stopped);
-            }
-            let outcome = work
-                .publish(publication, &job.tenant, &names.output)
-                .await?;
-            return Ok(Ended::Finished(outcome));
+            return work
+                .publish(publication, &job.tenant, &names.output, hooks)
+                .await;
         }
         work.reserve(&job.tenant, &names.output).await?;
         let overwrite = job.request.output.overwrite;
-        self.check_output(&job.tenant, &names.output, overwrite)
-            .await?;
-        let input = self.input(&job.tenant, &names.input).await?;
+        work::check_output(&self.objects, &job.tenant, &names.output, overwrite).await?;
+        let input = work::input(&self.objects, &job.tenant, &names.input).await?;
         if let Some(earlier) = &resume
-            && (earlier.input_version != version(&input) || earlier.input_bytes != input.size)
+            && (earlier.input_version != work::version(&input) || earlier.input_bytes != input.size)
         {
             return Err(Failure::InputChanged(names.input));
         }
@@ -210,10 +163,9 @@ impl Engine {
         let Some(pipeline) = run.drain(pipeline, hooks).await? else {
             return Ok(Ended::Stopped);
         };
-        let (staged, flow) = run.work.join(&run.parts, hooks).await?;
-        if flow == Flow::Stop {
+        let Some(staged) = parts::join(&run.work, &run.parts, hooks).await? else {
             return Ok(Ended::Stopped);
-        }
+        };
         let outcome = outcome(&pipeline, &names.output)?;
         let publication = Publication {
             staged,
@@ -221,14 +173,9 @@ impl Engine {
             outcome,
         };
         run.work.announce(&publication).await?;
-        if hooks.commit().await == Flow::Stop {
-            return Ok(Ended::Stopped);
-        }
-        let outcome = run
-            .work
-            .publish(publication, &job.tenant, &names.output)
-            .await?;
-        Ok(Ended::Finished(outcome))
+        run.work
+            .publish(publication, &job.tenant, &names.output, hooks)
+            .await
     }
 
     /// Releases the request's reservation and deletes its folder of work; does nothing twice.
@@ -239,43 +186,7 @@ impl Engine {
     /// # Errors
     /// [`Failure::Storage`].
     pub async fn abandon(&self, request_id: &WorkId) -> Result<(), Failure> {
-        let work = Work {
-            objects: &self.objects,
-            id: request_id,
-            claim: 0,
-        };
-        work.release().await?;
-        self.objects
-            .remove_work(request_id)
-            .await
-            .map_err(Failure::storage)
-    }
-
-    async fn input(&self, tenant: &Tenant, name: &ObjectName) -> Result<ObjectMeta, Failure> {
-        let missing = || Failure::NotFound(name.clone());
-        if work::look(&self.objects, tenant, name).await? != Found::File {
-            return Err(missing());
-        }
-        let place = Objects::location(tenant, name).map_err(Failure::storage)?;
-        match self.objects.store().head(&place).await {
-            Ok(meta) => Ok(meta),
-            Err(Error::NotFound { .. }) => Err(missing()),
-            Err(error) => Err(Failure::storage(error)),
-        }
-    }
-
-    async fn check_output(
-        &self,
-        tenant: &Tenant,
-        name: &ObjectName,
-        overwrite: bool,
-    ) -> Result<(), Failure> {
-        match work::look(&self.objects, tenant, name).await? {
-            Found::Absent => Ok(()),
-            Found::File if overwrite => Ok(()),
-            Found::File => Err(work::exists(name)),
-            found => Err(work::unfit(found, name)),
-        }
+        work::abandon(&self.objects, request_id).await
     }
 
     /// Reads until the columns are known, as far as the header tells them.
@@ -294,35 +205,15 @@ impl Engine {
         input: &ObjectMeta,
         name: &ObjectName,
     ) -> Result<(), Failure> {
+        let most = self.options.chunk_bytes.into();
         let start = source.fetched();
-        let end = input
-            .size
-            .min(start + u64::from(self.options.chunk_bytes.max(1)));
-        if start >= end {
+        let bytes = work::fetch(&self.objects, input, name, start, most).await?;
+        if bytes.is_empty() {
             source.end();
-            return Ok(());
+        } else {
+            source.feed(&bytes);
         }
-        let options = GetOptions::new()
-            .with_range(Some(GetRange::Bounded(start..end)))
-            .with_if_match(input.e_tag.clone());
-        let got = match self
-            .objects
-            .store()
-            .get_opts(&input.location, options)
-            .await
-        {
-            Ok(got) => got.bytes().await,
-            Err(error) => Err(error),
-        };
-        match got {
-            Ok(bytes) if bytes.len() as u64 == end - start => {
-                source.feed(&bytes);
-                Ok(())
-            }
-            Ok(_) | Err(Error::Precondition { .. }) => Err(Failure::InputChanged(name.clone())),
-            Err(Error::NotFound { .. }) => Err(Failure::NotFound(name.clone())),
-            Err(error) => Err(Failure::storage(error)),
-        }
+        Ok(())
     }
 }
 
@@ -358,7 +249,7 @@ impl<'a> Run<'a> {
     /// Goes on from the checkpoint, or from the beginning where what it names is no longer whole.
     async fn start(
         &mut self,
-        job: &Job,
+        job: &Job<ProcessData>,
         resume: Option<Checkpoint>,
     ) -> Result<Box<Pipeline>, Failure> {
         if let Some(Checkpoint {
@@ -368,7 +259,7 @@ impl<'a> Run<'a> {
             state,
             ..
         }) = resume
-            && self.work.keep(&parts, Some(&state)).await?
+            && parts::keep(&self.work, &parts, Some(&state)).await?
             && let Some(bytes) = self.work.read(&state).await?
         {
             let (formats, options) = (self.names.formats, self.engine.options.clone());
@@ -381,7 +272,7 @@ impl<'a> Run<'a> {
                 return Ok(Box::new(pipeline));
             }
         }
-        self.work.keep(&[], None).await?;
+        parts::keep(&self.work, &[], None).await?;
         let source = self.engine.open(self.input, self.names).await?;
         let (operations, options) = (&job.request.operations, &self.engine.options);
         Ok(Box::new(Pipeline::new(
@@ -393,7 +284,7 @@ impl<'a> Run<'a> {
     }
 
     /// Reads the input to its end; none where a hook said stop.
-    async fn read<H: Hooks>(
+    async fn read<H: Hooks<Checkpoint>>(
         &mut self,
         mut pipeline: Box<Pipeline>,
         hooks: &mut H,
@@ -427,7 +318,7 @@ impl<'a> Run<'a> {
     }
 
     /// Writes what operators held, and makes all parts durable; none where a hook said stop.
-    async fn drain<H: Hooks>(
+    async fn drain<H: Hooks<Checkpoint>>(
         &mut self,
         mut pipeline: Box<Pipeline>,
         hooks: &mut H,
@@ -448,7 +339,7 @@ impl<'a> Run<'a> {
         Ok((flow == Flow::Continue).then_some(pipeline))
     }
 
-    async fn progress<H: Hooks>(&mut self, pipeline: &Pipeline, hooks: &mut H) -> Flow {
+    async fn progress<H: Hooks<Checkpoint>>(&mut self, pipeline: &Pipeline, hooks: &mut H) -> Flow {
         let now = Instant::now();
         if now < self.progress_at {
             return Flow::Continue;
@@ -477,7 +368,7 @@ impl<'a> Run<'a> {
                 0
             }
         };
-        self.work.put(&work::part(claim, count), bytes).await?;
+        self.work.put(&parts::part(claim, count), bytes).await?;
         if let Some(run) = self.parts.last_mut() {
             (run.count, run.bytes) = (count + 1, run.bytes + length);
         }
@@ -485,7 +376,7 @@ impl<'a> Run<'a> {
     }
 
     /// Makes everything so far durable, then says so.
-    async fn checkpoint<H: Hooks>(
+    async fn checkpoint<H: Hooks<Checkpoint>>(
         &mut self,
         mut pipeline: Box<Pipeline>,
         hooks: &mut H,
@@ -499,7 +390,7 @@ impl<'a> Run<'a> {
         let state = format!("state-{}-{}{end}", self.work.claim, pipeline.rows_in);
         self.work.put(&state, bytes).await?;
         let checkpoint = Checkpoint {
-            input_version: version(self.input),
+            input_version: work::version(self.input),
             input_bytes: self.input.size,
             offset,
             line,
@@ -534,19 +425,6 @@ async fn step<T: Send + 'static>(
     .await
 }
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
-) -> Result<T, Failure> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        // A panic is a bug and stays one: whoever runs the task decides what becomes of it.
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(error) => Err(Failure::storage(error)),
-        },
-    }
-}
-
 fn outcome(pipeline: &Pipeline, output: &ObjectName) -> Result<Outcome, Failure> {
     let rows = pipeline
         .sink
@@ -560,19 +438,4 @@ fn outcome(pipeline: &Pipeline, output: &ObjectName) -> Result<Outcome, Failure>
         bytes: pipeline.sink.bytes,
         preview: rows.collect::<Result<_, _>>().map_err(Failure::storage)?,
     })
-}
-
-/// What tells one content of the input from another.
-fn version(input: &ObjectMeta) -> String {
-    input
-        .e_tag
-        .clone()
-        .unwrap_or_else(|| input.last_modified.to_rfc3339())
-}
-
-/// Between two bounds in tenths of a percent, as far as `done` is in `total`.
-pub(super) fn percentage(from: u32, to: u32, done: u64, total: u64) -> f64 {
-    let span = u128::from(to.saturating_sub(from));
-    let tenths = span * u128::from(done.min(total)) / u128::from(total.max(1));
-    f64::from(from + u32::try_from(tenths).unwrap_or(0)) / 10.0
 }

@@ -1,6 +1,5 @@
 //! Chunks of the input come in; the output's bytes go out, with all state between them in one place.
 
-use super::failure::{Failure, Problem};
 use super::operator::{Fate, Operator};
 use super::options::Options;
 use super::plan::plan;
@@ -9,6 +8,7 @@ use super::request::Operation;
 use super::row::Row;
 use super::state::{Damaged, Decoder, Encoder};
 use super::write::Sink;
+use crate::tasks::failure::{Failure, Problem};
 
 /// Why the pipeline paused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::failure::{Failure, Problem};
 use super::operator::{Aggregate, Bounds, Column, Deduplicate, Filter, Operator, Top};
 use super::options::Options;
 use super::request::{Function, Measure, Operation};
+use crate::tasks::failure::{Failure, Problem};
 
 /// Most problems that one answer lists (`VALIDATION_ERROR`, `fields`).
 const PROBLEMS_MAX: usize = 10;

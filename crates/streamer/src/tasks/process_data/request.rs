@@ -7,6 +7,8 @@ use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use crate::tasks::output::Output;
+
 /// The payload of `process_data`.
 ///
 /// Deserialize it from text: through a `serde_json::Value` a long number of a filter has lost digits.
@@ -22,18 +24,6 @@ pub struct ProcessData {
     pub operations: Vec<Operation>,
     /// What is written.
     pub output: Output,
-}
-
-/// The object to write.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Output {
-    /// Relative to the tenant's folder; its end chooses the format, as the input's does.
-    #[schemars(length(min = 1, max = 512))]
-    pub name: String,
-    /// Whether an object of this name may be replaced.
-    #[serde(default)]
-    pub overwrite: bool,
 }
 
 /// One step.

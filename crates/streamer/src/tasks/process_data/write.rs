@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::failure::Failure;
 use super::read::Format;
 use super::row::{Kind, Row, Value};
 use super::state::{Damaged, Decoder, Encoder};
+use crate::tasks::failure::Failure;
 
 /// Most rows of a preview.
 pub const PREVIEW_ROWS_MAX: usize = 100;

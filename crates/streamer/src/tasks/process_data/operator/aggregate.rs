@@ -2,7 +2,7 @@
 
 use super::keys::{Keys, Novelty};
 use super::{Bounds, Column};
-use crate::tasks::process_data::failure::Failure;
+use crate::tasks::failure::Failure;
 use crate::tasks::process_data::number::{Decimal, SUM_DIGITS_MAX, SUM_PLACES_MAX, Unfit, as_json};
 use crate::tasks::process_data::request::Function;
 use crate::tasks::process_data::row::{Kind, Row, Value};

@@ -7,7 +7,7 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 use super::{Bounds, Column, Fate};
-use crate::tasks::process_data::failure::Failure;
+use crate::tasks::failure::Failure;
 use crate::tasks::process_data::row::{Kind, Row, Value};
 use crate::tasks::process_data::state::{Damaged, Decoder, Encoder};
 

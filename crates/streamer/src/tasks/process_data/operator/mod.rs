@@ -10,11 +10,11 @@ pub(super) use filter::Filter;
 pub(super) use keys::Deduplicate;
 pub(super) use top::Top;
 
-use super::failure::Failure;
 use super::options::Options;
 use super::read::Columns;
 use super::row::Row;
 use super::state::{Damaged, Decoder, Encoder};
+use crate::tasks::failure::Failure;
 
 /// A column that an operation names.
 #[derive(Debug, Clone)]

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use super::{Bounds, Column};
-use crate::tasks::process_data::failure::Failure;
+use crate::tasks::failure::Failure;
 use crate::tasks::process_data::request::Order;
 use crate::tasks::process_data::row::{Row, Value};
 use crate::tasks::process_data::state::{Damaged, Decoder, Encoder};

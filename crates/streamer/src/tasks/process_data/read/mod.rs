@@ -6,10 +6,10 @@ mod ndjson;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::failure::Failure;
 use super::options::Options;
 use super::row::Row;
 use crate::objects::{NameError, ObjectName};
+use crate::tasks::failure::Failure;
 
 /// How an object's rows are written down; its name's end says which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

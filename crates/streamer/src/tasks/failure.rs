@@ -13,7 +13,7 @@ pub struct Problem {
     pub message: String,
 }
 
-/// Why `process_data` did not finish, sorted by what the caller does about it.
+/// Why a task did not finish, sorted by what the caller does about it.
 ///
 /// Every text is safe to show to the sender, but the source of [`Failure::Storage`].
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +46,7 @@ pub enum Failure {
     /// The input is not the object that an earlier claim read (`TASK_FAILED`).
     #[error("the input `{0}` was changed while it was being processed")]
     InputChanged(ObjectName),
-    /// A limit of [`Options`](super::Options) was passed (`TASK_FAILED`).
+    /// A limit of the task's options was passed (`TASK_FAILED`).
     #[error("the limit `{limit}` of {max} was passed")]
     Limit {
         /// The name of the limit.

@@ -1,22 +1,21 @@
-//! Parts, states and the finished output of one request come in; they are durable before the call returns.
+//! States and the finished output of one request come in; they are durable before the call returns.
 //!
-//! `work/{request_id}/` holds `part-{claim}-{n}`, `state-{claim}-{n}`, `output-{claim}`, `publish.json` (what is
-//! being published) and `name` (the reservation to release). `work/.names/{tenant}/{name}~` holds the
+//! `work/{request_id}/` holds what its task keeps, `output-{claim}`, `publish.json` (what is being published)
+//! and `name` (the reservation to release). `work/.names/{tenant}/{name}~` holds the
 //! id of the request that will write the output `name`: a tilde ends no object's name, so that the
 //! reservations of `a` and `a/b` do not meet.
-
-use std::collections::HashMap;
 
 use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{
-    CopyMode, CopyOptions, Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
+    CopyMode, CopyOptions, Error, GetOptions, GetRange, MultipartUpload, ObjectMeta, ObjectStore,
+    ObjectStoreExt, PutMode, PutOptions, PutPayload,
 };
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::checkpoint::Parts;
+use super::claim::{Ended, Flow, Hooks};
 use super::failure::Failure;
-use super::{Flow, Hooks, Outcome};
 use crate::objects::{Found, ObjectName, Objects, Tenant, WorkId};
 
 /// Bytes gathered before they are handed to the store: object stores want parts of 5 MiB at least.
@@ -32,10 +31,43 @@ pub(super) struct Work<'a> {
 
 /// Written before the output is moved: a later claim then knows what it meets.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Publication {
+pub(super) struct Publication<O> {
     pub(super) staged: String,
     pub(super) overwrite: bool,
-    pub(super) outcome: Outcome,
+    pub(super) outcome: O,
+}
+
+/// The finished output on its way to the store.
+#[derive(Debug)]
+pub(super) struct Staging {
+    pub(super) name: String,
+    pub(super) bytes: u64,
+    upload: Box<dyn MultipartUpload>,
+    gathered: Vec<u8>,
+}
+
+impl Staging {
+    pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.bytes += bytes.len() as u64;
+        self.gathered.extend_from_slice(bytes);
+        if self.gathered.len() < UPLOAD_BYTES {
+            return Ok(());
+        }
+        let part = PutPayload::from(std::mem::take(&mut self.gathered));
+        self.upload.put_part(part).await.map_err(Failure::storage)
+    }
+
+    /// Makes it durable and gives its name.
+    pub(super) async fn finish(mut self) -> Result<String, Failure> {
+        let part = PutPayload::from(self.gathered);
+        self.upload.put_part(part).await.map_err(Failure::storage)?;
+        self.upload.complete().await.map_err(Failure::storage)?;
+        Ok(self.name)
+    }
+
+    pub(super) async fn abort(mut self) -> Result<(), Failure> {
+        self.upload.abort().await.map_err(Failure::storage)
+    }
 }
 
 impl Work<'_> {
@@ -65,32 +97,6 @@ impl Work<'_> {
             Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(Failure::storage(error)),
         }
-    }
-
-    /// Deletes what no checkpoint names; false where something that one names is missing or cut short.
-    pub(super) async fn keep(&self, parts: &[Parts], state: Option<&str>) -> Result<bool, Failure> {
-        let folder = Path::parse(format!("work/{}", self.id.as_str())).map_err(Failure::storage)?;
-        let listed = self.store().list_with_delimiter(Some(&folder)).await;
-        let mut found: HashMap<String, u64> = listed
-            .map_err(Failure::storage)?
-            .objects
-            .iter()
-            .filter_map(|meta| Some((meta.location.filename()?.to_owned(), meta.size)))
-            .collect();
-        let mut whole = state.is_none_or(|state| found.remove(state).is_some());
-        for run in parts {
-            let sizes = (0..run.count).map(|n| found.remove(&part(run.claim, n)));
-            whole &= sizes.sum::<Option<u64>>() == Some(run.bytes);
-        }
-        let made = |name: &&String| {
-            ["part-", "state-", "output-"]
-                .iter()
-                .any(|kind| name.starts_with(kind))
-        };
-        for name in found.keys().filter(made) {
-            self.delete(name).await?;
-        }
-        Ok(whole)
     }
 
     /// Reserves the output's name for this request, again where it already is.
@@ -128,44 +134,21 @@ impl Work<'_> {
         }
     }
 
-    /// Joins the parts to one staged object.
-    pub(super) async fn join<H: Hooks>(
-        &self,
-        parts: &[Parts],
-        hooks: &mut H,
-    ) -> Result<(String, Flow), Failure> {
-        let staged = format!("output-{}", self.claim);
-        let opened = self.store().put_multipart(&self.path(&staged)?).await;
-        let mut upload = opened.map_err(Failure::storage)?;
-        let total: u64 = parts.iter().map(|run| run.bytes).sum();
-        let (mut gathered, mut done) = (Vec::new(), 0_u64);
-        let names = parts
-            .iter()
-            .flat_map(|run| (0..run.count).map(|n| part(run.claim, n)));
-        for name in names {
-            let bytes = self.read(&name).await?;
-            gathered.extend_from_slice(&bytes.ok_or_else(|| missing(&name))?);
-            if gathered.len() < UPLOAD_BYTES {
-                continue;
-            }
-            done += gathered.len() as u64;
-            let part = PutPayload::from(std::mem::take(&mut gathered));
-            upload.put_part(part).await.map_err(Failure::storage)?;
-            let percentage = super::engine::percentage(super::engine::READ_END, 1000, done, total);
-            if hooks.progress(percentage, "publishing the output").await == Flow::Stop {
-                upload.abort().await.map_err(Failure::storage)?;
-                return Ok((staged, Flow::Stop));
-            }
-        }
-        upload
-            .put_part(PutPayload::from(gathered))
-            .await
-            .map_err(Failure::storage)?;
-        upload.complete().await.map_err(Failure::storage)?;
-        Ok((staged, Flow::Continue))
+    /// Begins the finished output.
+    pub(super) async fn stage(&self) -> Result<Staging, Failure> {
+        let name = format!("output-{}", self.claim);
+        let opened = self.store().put_multipart(&self.path(&name)?).await;
+        Ok(Staging {
+            name,
+            bytes: 0,
+            upload: opened.map_err(Failure::storage)?,
+            gathered: Vec::new(),
+        })
     }
 
-    pub(super) async fn publication(&self) -> Result<Option<Publication>, Failure> {
+    pub(super) async fn publication<O: DeserializeOwned>(
+        &self,
+    ) -> Result<Option<Publication<O>>, Failure> {
         let Some(text) = self.read("publish.json").await? else {
             return Ok(None);
         };
@@ -174,21 +157,28 @@ impl Work<'_> {
             .map_err(Failure::storage)
     }
 
-    pub(super) async fn announce(&self, publication: &Publication) -> Result<(), Failure> {
+    pub(super) async fn announce<O: Serialize + Sync>(
+        &self,
+        publication: &Publication<O>,
+    ) -> Result<(), Failure> {
         let text = serde_json::to_vec(publication).map_err(Failure::storage)?;
         self.put("publish.json", text).await
     }
 
-    /// Moves the staged output to its name and releases the name; does nothing twice.
+    /// Moves the staged output to its name and releases the name, unless a hook said stop; does nothing twice.
     ///
     /// The staged object is gone exactly when the output was published: a move takes it away, and a link that
     /// stands in for "move unless there" is deleted after its twin was made.
-    pub(super) async fn publish(
+    pub(super) async fn publish<O, C>(
         &self,
-        publication: Publication,
+        publication: Publication<O>,
         tenant: &Tenant,
         name: &ObjectName,
-    ) -> Result<Outcome, Failure> {
+        hooks: &mut impl Hooks<C>,
+    ) -> Result<Ended<O>, Failure> {
+        if hooks.commit().await == Flow::Stop {
+            return Ok(Ended::Stopped);
+        }
         let from = self.path(&publication.staged)?;
         let to = Objects::location(tenant, name).map_err(Failure::storage)?;
         match self.store().head(&from).await {
@@ -229,13 +219,8 @@ impl Work<'_> {
             Err(error) => return Err(Failure::storage(error)),
         }
         self.release().await?;
-        Ok(publication.outcome)
+        Ok(Ended::Finished(publication.outcome))
     }
-}
-
-/// The name of a claim's part.
-pub(super) fn part(claim: u64, n: u64) -> String {
-    format!("part-{claim}-{n}")
 }
 
 /// Where the reservation of an output's name lies.
@@ -255,6 +240,100 @@ pub(super) async fn look(
     name: &ObjectName,
 ) -> Result<Found, Failure> {
     objects.look(tenant, name).await.map_err(Failure::storage)
+}
+
+/// Whether an output can stand at its name, now.
+pub(super) async fn check_output(
+    objects: &Objects,
+    tenant: &Tenant,
+    name: &ObjectName,
+    overwrite: bool,
+) -> Result<(), Failure> {
+    match look(objects, tenant, name).await? {
+        Found::Absent => Ok(()),
+        Found::File if overwrite => Ok(()),
+        Found::File => Err(exists(name)),
+        found => Err(unfit(found, name)),
+    }
+}
+
+/// What a check before the acknowledgment asks of an output: [`check_output`], and that nobody is writing it.
+pub(super) async fn precheck_output(
+    objects: &Objects,
+    tenant: &Tenant,
+    name: &ObjectName,
+    overwrite: bool,
+) -> Result<(), Failure> {
+    check_output(objects, tenant, name, overwrite).await?;
+    let place = reservation(tenant, name)?;
+    match holder(objects, &place).await? {
+        Some(_) => Err(taken(name)),
+        None => Ok(()),
+    }
+}
+
+/// The object that a request names as its input.
+pub(super) async fn input(
+    objects: &Objects,
+    tenant: &Tenant,
+    name: &ObjectName,
+) -> Result<ObjectMeta, Failure> {
+    let missing = || Failure::NotFound(name.clone());
+    if look(objects, tenant, name).await? != Found::File {
+        return Err(missing());
+    }
+    let place = Objects::location(tenant, name).map_err(Failure::storage)?;
+    match objects.store().head(&place).await {
+        Ok(meta) => Ok(meta),
+        Err(Error::NotFound { .. }) => Err(missing()),
+        Err(error) => Err(Failure::storage(error)),
+    }
+}
+
+/// What tells one content of an input from another.
+pub(super) fn version(input: &ObjectMeta) -> String {
+    input
+        .e_tag
+        .clone()
+        .unwrap_or_else(|| input.last_modified.to_rfc3339())
+}
+
+/// The bytes of an input from `start` on, at most `most`, of the version that was looked at; none at its end.
+pub(super) async fn fetch(
+    objects: &Objects,
+    input: &ObjectMeta,
+    name: &ObjectName,
+    start: u64,
+    most: u64,
+) -> Result<Bytes, Failure> {
+    let end = input.size.min(start + most.max(1));
+    if start >= end {
+        return Ok(Bytes::new());
+    }
+    let options = GetOptions::new()
+        .with_range(Some(GetRange::Bounded(start..end)))
+        .with_if_match(input.e_tag.clone());
+    let got = match objects.store().get_opts(&input.location, options).await {
+        Ok(got) => got.bytes().await,
+        Err(error) => Err(error),
+    };
+    match got {
+        Ok(bytes) if bytes.len() as u64 == end - start => Ok(bytes),
+        Ok(_) | Err(Error::Precondition { .. }) => Err(Failure::InputChanged(name.clone())),
+        Err(Error::NotFound { .. }) => Err(Failure::NotFound(name.clone())),
+        Err(error) => Err(Failure::storage(error)),
+    }
+}
+
+/// Releases the reservation of a request that ended and deletes its folder of work; does nothing twice.
+pub(super) async fn abandon(objects: &Objects, id: &WorkId) -> Result<(), Failure> {
+    let work = Work {
+        objects,
+        id,
+        claim: 0,
+    };
+    work.release().await?;
+    objects.remove_work(id).await.map_err(Failure::storage)
 }
 
 pub(super) fn taken(name: &ObjectName) -> Failure {
@@ -282,11 +361,4 @@ pub(super) fn unfit(found: Found, name: &ObjectName) -> Failure {
             reason: "is in the way of a folder, or is one",
         },
     }
-}
-
-fn missing(name: &str) -> Failure {
-    Failure::storage(std::io::Error::new(
-        std::io::ErrorKind::NotFound,
-        name.to_owned(),
-    ))
 }

@@ -1,0 +1,133 @@
+//! An NDJSON object comes in chunk by chunk; its lines go out as changes, each with the byte at which the next one starts.
+
+use object_store::ObjectMeta;
+use serde::{Deserialize, Serialize};
+
+use super::engine::Options;
+use super::request::Item;
+use super::rule::Change;
+use crate::objects::{ObjectName, Objects};
+use crate::tasks::failure::Failure;
+use crate::tasks::work;
+
+/// Bytes read at once.
+const CHUNK_BYTES: u64 = 512 << 10;
+/// What a line may hold beside its record, in bytes.
+const AROUND_RECORD_BYTES: usize = 1024;
+
+/// Where reading goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Place {
+    /// Bytes before it.
+    pub(super) offset: u64,
+    /// Its line, from 1.
+    pub(super) line: u64,
+    /// Changes before it.
+    pub(super) items: u64,
+}
+
+impl Place {
+    pub(super) const START: Self = Self {
+        offset: 0,
+        line: 1,
+        items: 0,
+    };
+}
+
+/// The lines of one object.
+#[derive(Debug)]
+pub(super) struct Lines<'a> {
+    objects: &'a Objects,
+    input: &'a ObjectMeta,
+    name: &'a ObjectName,
+    line_bytes_max: usize,
+    buffer: Vec<u8>,
+    /// How much of the buffer was read.
+    at: usize,
+    pub(super) next: Place,
+}
+
+impl<'a> Lines<'a> {
+    pub(super) fn new(
+        objects: &'a Objects,
+        input: &'a ObjectMeta,
+        name: &'a ObjectName,
+        next: Place,
+        options: &Options,
+    ) -> Self {
+        Self {
+            objects,
+            input,
+            name,
+            line_bytes_max: options.record_bytes_max + AROUND_RECORD_BYTES,
+            buffer: Vec::new(),
+            at: 0,
+            next,
+        }
+    }
+
+    /// The next line that is not blank, without its end: cut where it is too long.
+    async fn line(&mut self) -> Result<Option<(u64, Vec<u8>)>, Failure> {
+        let (mut line, mut ended) = (Vec::new(), false);
+        loop {
+            let rest = self.buffer.get(self.at..).unwrap_or_default();
+            let end = memchr::memchr(b'\n', rest);
+            let taken = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
+            let room = (self.line_bytes_max + 1).saturating_sub(line.len());
+            line.extend_from_slice(taken.get(..room.min(taken.len())).unwrap_or_default());
+            let bytes = taken.len() + usize::from(end.is_some());
+            self.at += bytes;
+            self.next.offset += bytes as u64;
+            if end.is_none() && !ended {
+                let next = self.next.offset;
+                let chunk =
+                    work::fetch(self.objects, self.input, self.name, next, CHUNK_BYTES).await?;
+                ended = chunk.is_empty();
+                (self.buffer, self.at) = (chunk.into(), 0);
+                continue;
+            }
+            let number = self.next.line;
+            self.next.line += u64::from(end.is_some());
+            if !line.trim_ascii().is_empty() {
+                self.next.items += 1;
+                return Ok(Some((number, line)));
+            }
+            if end.is_none() {
+                return Ok(None);
+            }
+            line.clear();
+        }
+    }
+
+    /// How many changes there are from here on, counted up to `most` and one more.
+    pub(super) async fn count(mut self, most: u64) -> Result<u64, Failure> {
+        while self.next.items <= most && self.line().await?.is_some() {}
+        Ok(self.next.items)
+    }
+
+    /// The next change, none at the end.
+    pub(super) async fn change(&mut self, options: &Options) -> Result<Option<Change>, Failure> {
+        let Some((number, line)) = self.line().await? else {
+            return Ok(None);
+        };
+        Ok(Some(Change {
+            number: self.next.items,
+            line: Some(number),
+            item: parse(&line, number, self.line_bytes_max, options),
+        }))
+    }
+}
+
+fn parse(line: &[u8], number: u64, max: usize, options: &Options) -> Result<Item, String> {
+    if line.len() > max {
+        return Err(format!("the line is longer than {max} bytes"));
+    }
+    let text = std::str::from_utf8(line).map_err(|_invalid| "is not UTF-8".to_owned())?;
+    let text = match number {
+        1 => text.trim_start_matches('\u{feff}'),
+        _ => text,
+    };
+    let item: Item = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    item.check(options).map_err(|unfit| unfit.to_string())?;
+    Ok(item)
+}

@@ -1,0 +1,135 @@
+//! A temporary directory of objects and collections, and a caller that remembers checkpoints as a framework would.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use streamer::objects::{Objects, Tenant, WorkId};
+use streamer::tasks::bulk_operation::Collections;
+use streamer::tasks::claim::{Flow, Hooks, Job};
+use streamer::tasks::failure::Failure;
+
+pub(crate) const TENANT: &str = "acme";
+
+pub(crate) fn tenant() -> Tenant {
+    Tenant::parse(TENANT).unwrap()
+}
+
+pub(crate) fn id(text: &str) -> WorkId {
+    WorkId::parse(text).unwrap()
+}
+
+pub(crate) fn job<R: DeserializeOwned>(request_id: &str, claim: u64, request: &Value) -> Job<R> {
+    Job {
+        tenant: tenant(),
+        request_id: id(request_id),
+        claim,
+        request: serde_json::from_str(&request.to_string()).expect("a well typed request"),
+    }
+}
+
+pub(crate) fn objects(dir: &Path) -> Objects {
+    std::fs::create_dir_all(dir.join("objects").join(TENANT)).unwrap();
+    Objects::open(dir).unwrap()
+}
+
+pub(crate) fn put(dir: &Path, name: &str, text: impl AsRef<[u8]>) {
+    std::fs::write(dir.join("objects").join(TENANT).join(name), text).unwrap();
+}
+
+pub(crate) fn get(dir: &Path, name: &str) -> Option<String> {
+    let path = dir.join("objects").join(TENANT).join(name);
+    let bytes = std::fs::read(path).ok()?;
+    Some(String::from_utf8(bytes).unwrap())
+}
+
+/// The lines of an NDJSON object.
+pub(crate) fn lines(dir: &Path, name: &str) -> Vec<Value> {
+    let text = get(dir, name).unwrap_or_else(|| panic!("there is no `{name}`"));
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// Records: version and text by key.
+pub(crate) type Held = BTreeMap<String, (u64, String)>;
+
+/// What a collection holds.
+pub(crate) fn records(collections: &Collections, name: &str) -> Held {
+    let (view, mut all, mut after) = (collections.view(), BTreeMap::new(), None);
+    loop {
+        let page = view.read(&tenant(), name, after.as_deref(), 7).unwrap();
+        let Some(last) = page.last() else { return all };
+        after = Some(last.key.clone());
+        all.extend(
+            page.into_iter()
+                .map(|record| (record.key, (record.version, record.text))),
+        );
+    }
+}
+
+/// What is left below `work`.
+pub(crate) fn left(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir.join("work")).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name != ".names").collect()
+}
+
+/// Remembers the last durable checkpoint; stops where it is told to.
+#[derive(Debug)]
+pub(crate) struct Caller<C> {
+    pub(crate) durable: Option<C>,
+    pub(crate) percentages: Vec<f64>,
+    /// Stops when it hears of progress so many times.
+    pub(crate) stop_at: Option<usize>,
+}
+
+impl<C> Default for Caller<C> {
+    fn default() -> Self {
+        Self {
+            durable: None,
+            percentages: Vec::new(),
+            stop_at: None,
+        }
+    }
+}
+
+impl<C: Serialize + DeserializeOwned + Send + Sync> Hooks<C> for Caller<C> {
+    async fn commit(&mut self) -> Flow {
+        Flow::Continue
+    }
+
+    async fn progress(&mut self, percentage: f64, _: &str) -> Flow {
+        self.percentages.push(percentage);
+        match self.stop_at {
+            Some(at) if self.percentages.len() >= at => Flow::Stop,
+            _ => Flow::Continue,
+        }
+    }
+
+    async fn checkpoint(&mut self, checkpoint: &C) -> Flow {
+        let text = serde_json::to_string(checkpoint).unwrap();
+        assert!(text.len() <= 4096, "a checkpoint is small: {text}");
+        self.durable = Some(serde_json::from_str(&text).unwrap());
+        Flow::Continue
+    }
+}
+
+/// A failure in one line: its kind, its text, and where.
+pub(crate) fn said(failure: &Failure) -> String {
+    match failure {
+        Failure::Invalid(problems) => {
+            let all = problems
+                .iter()
+                .map(|p| format!("{} {}", p.pointer, p.message));
+            format!("invalid {}", all.collect::<Vec<_>>().join("; "))
+        }
+        Failure::NotFound(_) => format!("not found: {failure}"),
+        Failure::Conflict { .. } => format!("conflict: {failure}"),
+        Failure::InputChanged(_) => format!("changed: {failure}"),
+        Failure::Limit { limit, max, .. } => format!("limit {limit} {max}"),
+        other => format!("other: {other}"),
+    }
+}
