@@ -13,8 +13,8 @@ use super::output::{self, Output};
 use super::work::{self, Publication, Work};
 use crate::objects::{ObjectName, Objects, Tenant};
 
-/// Records that are read at once: 64 MiB at most.
-const PAGE_RECORDS: usize = 1_000;
+/// Records that are read at once: 6.4 MiB at most.
+const PAGE_RECORDS: usize = 100;
 /// Tenths of a percent at which all records are written.
 const WRITTEN: u32 = 990;
 

@@ -211,6 +211,22 @@ fn check_reasons(lines: &[Value]) {
 }
 
 #[tokio::test]
+async fn a_reason_that_quotes_its_line_is_short() {
+    let mut world = World::new();
+    let long = "é".repeat(10_000);
+    put(
+        world.path(),
+        "in.ndjson",
+        format!("{{\"op\":\"{long}\",\"key\":\"a\"}}\n"),
+    );
+    let output = json!({ "name": "out.ndjson" });
+    let request = json!({ "collection": "c", "input": "in.ndjson", "output": output });
+    let outcome = world.run(&request).await.unwrap();
+    assert_eq!(outcome.counts.invalid, 1);
+    assert!(outcome.bytes < 300, "{} bytes", outcome.bytes);
+}
+
+#[tokio::test]
 async fn what_cannot_work_is_refused_by_name() {
     let mut world = World::new();
     put(world.path(), "in.ndjson", "");
@@ -290,6 +306,12 @@ async fn limits_hold_by_name() {
         records(&world.collections, "d"),
         Held::new(),
         "nothing was applied"
+    );
+
+    world.options.input_bytes_max = 10;
+    assert_eq!(
+        world.run(&request).await.unwrap_err(),
+        "limit input_bytes_max 10"
     );
 
     let into = |name: &str| {

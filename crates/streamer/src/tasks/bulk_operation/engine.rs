@@ -24,6 +24,8 @@ const APPLIED: u32 = 950;
 pub struct Options {
     /// Most changes of a request (100,000).
     pub items_max: u64,
+    /// Largest input object, in bytes (1 GiB): its lines are counted before the first is applied.
+    pub input_bytes_max: u64,
     /// Longest record, in bytes of its JSON text (64 KiB).
     pub record_bytes_max: usize,
     /// Most records of a collection (1,000,000).
@@ -42,6 +44,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             items_max: 100_000,
+            input_bytes_max: 1 << 30,
             record_bytes_max: 64 << 10,
             records_max: 1_000_000,
             collections_max: 100,
@@ -234,7 +237,14 @@ impl Bulk {
     ) -> Result<Option<ObjectMeta>, Failure> {
         match &asked.changes {
             Changes::Inline(_) => Ok(None),
-            Changes::Object(name) => work::input(&self.objects, tenant, name).await.map(Some),
+            Changes::Object(name) => {
+                let input = work::input(&self.objects, tenant, name).await?;
+                let max = self.options.input_bytes_max;
+                if input.size > max {
+                    return Err(limit("input_bytes_max", max));
+                }
+                Ok(Some(input))
+            }
         }
     }
 
@@ -259,12 +269,7 @@ impl Bulk {
             (Changes::Object(name), None, None) => return Err(Failure::NotFound(name.clone())),
         };
         if items > self.options.items_max {
-            return Err(Failure::Limit {
-                limit: "items_max",
-                max: self.options.items_max,
-                pointer: Some("/payload/input".to_owned()),
-                line: None,
-            });
+            return Err(limit("items_max", self.options.items_max));
         }
         let position = Position {
             claim: job.claim,
@@ -319,5 +324,14 @@ impl Bulk {
             }
         }
         Ok(Some(position))
+    }
+}
+
+fn limit(limit: &'static str, max: u64) -> Failure {
+    Failure::Limit {
+        limit,
+        max,
+        pointer: Some("/payload/input".to_owned()),
+        line: None,
     }
 }

@@ -15,6 +15,9 @@ const CHUNK_BYTES: u64 = 512 << 10;
 /// What a line may hold beside its record, in bytes.
 const AROUND_RECORD_BYTES: usize = 1024;
 
+/// Longest reason of an outcome, in bytes: it may quote the line.
+const REASON_BYTES_MAX: usize = 200;
+
 /// Where reading goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Place {
@@ -113,9 +116,14 @@ impl<'a> Lines<'a> {
         Ok(Some(Change {
             number: self.next.items,
             line: Some(number),
-            item: parse(&line, number, self.line_bytes_max, options),
+            item: parse(&line, number, self.line_bytes_max, options).map_err(shortened),
         }))
     }
+}
+
+fn shortened(mut reason: String) -> String {
+    reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
+    reason
 }
 
 fn parse(line: &[u8], number: u64, max: usize, options: &Options) -> Result<Item, String> {
