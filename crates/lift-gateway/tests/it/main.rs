@@ -13,3 +13,4 @@ mod client;
 mod sockets;
 mod conversations;
 mod serving;
+mod listener;
