@@ -265,7 +265,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
         }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        self.slice += buffer.filled().len() - before;
+        self.slice = match read {
+            Poll::Ready(_) => self.slice + (buffer.filled().len() - before),
+            // Whoever waits for more has rested.
+            Poll::Pending => 0,
+        };
         read
     }
 }

@@ -16,3 +16,4 @@ mod sockets;
 mod conversations;
 mod page;
 mod serving;
+mod listener;

@@ -169,28 +169,38 @@ async fn pings_without_number_whose_pongs_nobody_reads() {
         async |home, server| {
             let token = home.token("eve", "umbrella");
             let flood = frame(0x89, &[b'p'; 125]).repeat(1_000);
-            let mut raws = crowd(4, 4, async |_| {
+            let ends = crowd(4, 4, async |_| {
                 let mut raw = Raw::upgraded(&server.address, &token).await;
+                let begun = Instant::now();
                 for _ in 0..pings / 4_000 {
-                    within("the pings", raw.send(&flood)).await.unwrap();
+                    if within("the pings", raw.send(&flood)).await.is_err() {
+                        break;
+                    }
                 }
-                raw
-            })
-            .await;
-            for raw in &mut raws {
-                raw.send(&text(r#"{"id":"still","action":"ping"}"#))
-                    .await
-                    .unwrap();
+                let still = text(r#"{"id":"still","action":"ping"}"#);
+                let asked = raw.send(&still).await.is_ok();
                 let mut pongs = 0;
-                let answer: Value = loop {
-                    match within("an answer after the pongs", raw.frame()).await {
+                let answer = loop {
+                    match within("an end of the pongs", raw.frame()).await {
                         Some((0x8a, _)) => pongs += 1,
-                        Some((0x81, payload)) => break serde_json::from_slice(&payload).unwrap(),
+                        Some((0x81, payload)) => break Some(payload),
+                        Some((0x88, _)) | None => break None,
                         other => panic!("{other:?}"),
                     }
                 };
-                assert_eq!(answer["type"], "pong");
                 assert!(pongs < pings / 4, "all {pongs} pongs were kept");
+                (asked.then_some(answer).flatten(), begun.elapsed())
+            })
+            .await;
+            for (answer, lived) in ends {
+                match answer {
+                    Some(answer) => {
+                        let answer: Value = serde_json::from_slice(&answer).unwrap();
+                        assert_eq!(answer["type"], "pong");
+                    }
+                    // Who reads no pong for ten seconds is a client that does not read.
+                    None => assert!(lived >= Duration::from_secs(10), "{lived:?}"),
+                }
             }
         },
     )
