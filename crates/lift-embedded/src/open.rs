@@ -128,6 +128,11 @@ pub(crate) fn open(dir: &Path, options: &Options) -> Result<Opened, OpenError> {
     let last = last_commit(&rows).map_err(|error| files.damage(error))?;
     let settled = mended.settle(witnessed.saturating_sub(last), &mut report);
     settled.map_err(|error| files.error(error))?;
+    match whole(&rows) {
+        Ok(true) => {}
+        Ok(false) => return Err(files.damage("a table has other rows forwards than backwards")),
+        Err(error) => return Err(files.damage(error)),
+    }
     let (index, voided) = read_all(&rows, &mut report).map_err(|error| files.damage(error))?;
     let (index, failure) = (Mutex::new(index), OnceLock::new());
     let shared = Arc::new(Shared {
@@ -214,6 +219,21 @@ pub(crate) fn last_commit(rows: &Keyspace) -> fjall::Result<u64> {
     Ok(number
         .and_then(|bytes| <[u8; 8]>::try_from(&*bytes).ok())
         .map_or(0, u64::from_be_bytes))
+}
+
+/// Whether what is read in order is the same both ways: a table whose index is damaged may end early
+/// and say nothing, and a request that no scan meets would never run.
+fn whole(rows: &Keyspace) -> fjall::Result<bool> {
+    for kind in [layout::HEAD, layout::ACTIVITY] {
+        let mut all = rows.prefix([kind]);
+        let mut back = rows.prefix([kind]).rev();
+        let forwards = all.try_fold(0_u64, |count, row| row.key().map(|_| count + 1))?;
+        let backwards = back.try_fold(0_u64, |count, row| row.key().map(|_| count + 1))?;
+        if forwards != backwards {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 type VoidedRows = Vec<(Vec<u8>, Option<Vec<u8>>)>;

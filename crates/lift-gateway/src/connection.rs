@@ -262,7 +262,7 @@ impl Task {
             event,
             deadline: timeout,
         };
-        let event_bytes = call.event.len();
+        let event_bytes = call.event.bytes();
         let answering = AssertUnwindSafe(self.integration.clone().oneshot(call)).catch_unwind();
         let mut answering = Box::pin(answering.map(|done| match done {
             Ok(answer) => answer,

@@ -7,7 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tower::util::BoxCloneSyncService;
 
-use crate::session::{Function, InvokeError};
+use crate::session::codec::Text;
+use crate::session::{Function, FunctionEvent, InvokeError, Returned};
 use crate::{ConnectionId, RequestId};
 
 /// Where events go: any `tower::Service` that answers an [`Invocation`].
@@ -24,8 +25,8 @@ pub struct Invocation {
     pub connection_id: ConnectionId,
     /// The event's request id.
     pub request_id: RequestId,
-    /// The event as JSON.
-    pub event: Bytes,
+    /// The event.
+    pub event: FunctionEvent,
     /// Time the function has, counted from the call.
     pub deadline: Duration,
 }
@@ -33,16 +34,28 @@ pub struct Invocation {
 /// What a function answered.
 #[derive(Debug)]
 pub struct Answer {
-    /// The function's return value as JSON.
-    pub body: Bytes,
+    /// The function's return value.
+    pub body: Returned,
     /// Dropped once what the answer says to the client is queued.
     pub receipt: Option<Receipt>,
 }
 
+impl Answer {
+    /// Status 200 with this body, for functions in this process.
+    #[must_use]
+    pub fn text(body: Text) -> Self {
+        Self {
+            body: Returned::Text(body),
+            receipt: None,
+        }
+    }
+}
+
 impl<B: Into<Bytes>> From<B> for Answer {
+    /// The return value as JSON.
     fn from(body: B) -> Self {
         Self {
-            body: body.into(),
+            body: Returned::Json(body.into()),
             receipt: None,
         }
     }

@@ -11,7 +11,7 @@
 //! use lift_gateway::{Answer, Gateway, Integration, InvokeError, Invocation, Rules};
 //!
 //! let echo = tower::service_fn(async |invocation: Invocation| {
-//!     println!("{:?}: {} bytes", invocation.function, invocation.event.len());
+//!     println!("{:?}: {} bytes", invocation.function, invocation.event.json().len());
 //!     Ok::<_, InvokeError>(Answer::from(r#"{"statusCode":200,"body":"hello"}"#))
 //! });
 //! let gateway = Gateway::new(Rules::default(), Integration::new(echo));
@@ -35,6 +35,7 @@ pub use connections::Connections;
 pub use gateway::{Gateway, ResponseBody};
 pub use integration::{Answer, Integration, Invocation, Receipt};
 pub use lift_apigw::id::{ConnectionId, RequestId};
+pub use session::codec::Text;
 pub use session::identity::{IdentitySource, IdentitySourceError};
 pub use session::quota::{Quota, Rate, UnknownQuota};
 pub use session::route::{RouteSelection, RouteSelectionError};
@@ -42,4 +43,4 @@ pub use session::rules::{
     Api, AuthorizerRules, Limits, Management, Paths, Route, RouteIntegration, RouteResponse, Rules,
     RulesError,
 };
-pub use session::{Function, InvokeError, PostError, Timestamp};
+pub use session::{Function, FunctionEvent, InvokeError, PostError, Returned, Timestamp};

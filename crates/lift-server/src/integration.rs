@@ -1,10 +1,9 @@
 //! The app as the gateway's integration: an invocation comes in, the app's answer goes out, by the
 //! same code that reads and writes events on Lambda.
 
-use bytes::Bytes;
 use lift::app::Runtime;
-use lift_aws::event::{After, Failure, authorize, handle};
-use lift_gateway::{Answer, Function, Integration, Invocation, InvokeError, Receipt};
+use lift_aws::event::{After, Failure, answer, authorize, handle};
+use lift_gateway::{Answer, Function, Integration, Invocation, InvokeError, Receipt, Text};
 use tokio_util::task::TaskTracker;
 
 pub(crate) fn integration(runtime: Runtime, followers: TaskTracker) -> Integration {
@@ -19,7 +18,19 @@ async fn invoke(
     followers: &TaskTracker,
     invocation: Invocation,
 ) -> Result<Answer, InvokeError> {
-    let event: &Bytes = &invocation.event;
+    if let Some(message) = invocation.event.message() {
+        let answered = answer(runtime, &message).await;
+        let (text, after) = answered.map_err(|failure| failed(&failure))?;
+        let text = Text::try_from(text).map_err(|error| InvokeError::FunctionError {
+            message: error.to_string(),
+        })?;
+        let receipt = Some(receipt(runtime, followers, after));
+        return Ok(Answer {
+            receipt,
+            ..Answer::text(text)
+        });
+    }
+    let event = &invocation.event.json();
     if matches!(invocation.function, Function::Authorizer) {
         return authorize(runtime, event)
             .await
@@ -29,17 +40,14 @@ async fn invoke(
     let handled = handle(runtime, event)
         .await
         .map_err(|failure| failed(&failure))?;
-    let receipt = handled.after.map(|after| {
-        let follower = Follower {
-            after: Some(after),
-            runtime: runtime.clone(),
-            followers: followers.clone(),
-        };
-        Receipt::new(follower)
-    });
-    Ok(Answer {
-        body: handled.body,
-        receipt,
+    Ok(Answer::from(handled.body))
+}
+
+fn receipt(runtime: &Runtime, followers: &TaskTracker, after: After) -> Receipt {
+    Receipt::new(Follower {
+        after: Some(after),
+        runtime: runtime.clone(),
+        followers: followers.clone(),
     })
 }
 

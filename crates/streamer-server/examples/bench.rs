@@ -427,7 +427,7 @@ async fn gateway_echo() -> Result<()> {
         let failed = |error: serde_json::Error| InvokeError::FunctionError {
             message: error.to_string(),
         };
-        let Event { body } = serde_json::from_slice(&invocation.event).map_err(failed)?;
+        let Event { body } = serde_json::from_slice(&invocation.event.json()).map_err(failed)?;
         let answer = serde_json::to_vec(&Proxy {
             status_code: 200,
             body,

@@ -17,7 +17,7 @@ use lift::identity::{Denied, Handshake};
 use lift::outbound::Hold;
 use lift::request::Follow;
 use lift_apigw::authorizer::{Effect, Request, Response as Policy};
-use lift_apigw::event::{Event, RequestContext};
+use lift_apigw::event::{Event, Message, RequestContext};
 use lift_apigw::fields::Params;
 use lift_apigw::response::Response;
 
@@ -130,19 +130,10 @@ pub async fn handle(runtime: &Runtime, event: &[u8]) -> Result<Handled, Failure>
             })
         }
         Event::Message(message) => {
-            let connection = Arc::new(connection(&message.context)?);
-            let reply = runtime
-                .message(Arc::clone(&connection), &message.body)
-                .await;
-            let text = String::from_utf8_lossy(&reply.message.to_bytes()).into_owned();
-            let body = write(&Response::ok().with_body(text));
-            let after = After {
-                connection,
-                follow: reply.follow,
-                hold: reply.hold,
-            };
+            let (text, after) = answer(runtime, &message).await?;
+            let text = String::from_utf8_lossy(&text).into_owned();
             Ok(Handled {
-                body,
+                body: write(&Response::ok().with_body(text)),
                 after: Some(after),
             })
         }
@@ -156,6 +147,24 @@ pub async fn handle(runtime: &Runtime, event: &[u8]) -> Result<Handled, Failure>
             })
         }
     }
+}
+
+/// Answers a message with the text of the reply: what [`handle`] puts into a proxy response, for a
+/// gateway in this process.
+///
+/// # Errors
+/// When the event carries no identity.
+pub async fn answer(runtime: &Runtime, message: &Message<'_>) -> Result<(Bytes, After), Failure> {
+    let connection = Arc::new(connection(&message.context)?);
+    let reply = runtime
+        .message(Arc::clone(&connection), &message.body)
+        .await;
+    let after = After {
+        connection,
+        follow: reply.follow,
+        hold: reply.hold,
+    };
+    Ok((reply.message.to_bytes(), after))
 }
 
 fn connection(context: &RequestContext<'_>) -> Result<Connection, Failure> {

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use lift_apigw::error_frame::{ENDPOINT_REQUEST_TIMED_OUT, INTERNAL_SERVER_ERROR};
 use lift_apigw::response::Response;
 
-use super::InvokeError;
 use super::outbox::Frame;
 use super::rules::{Limits, RouteResponse};
+use super::{InvokeError, Returned};
 
 /// The frame for the caller, or the text of the error frame.
 ///
@@ -18,14 +18,16 @@ use super::rules::{Limits, RouteResponse};
 /// message limit is an internal error.
 pub(super) fn frame(
     response: RouteResponse,
-    outcome: &Result<Bytes, InvokeError>,
+    outcome: &Result<Returned, InvokeError>,
     limits: &Limits,
 ) -> Result<Option<Frame>, &'static str> {
     let answer = match outcome {
-        Ok(answer) if answer.len() > limits.response_bytes_max => {
+        Ok(Returned::Text(_)) if response == RouteResponse::OneWay => return Ok(None),
+        Ok(Returned::Text(text)) => return fitting(Frame::Text(text.clone()), limits),
+        Ok(Returned::Json(answer)) if answer.len() > limits.response_bytes_max => {
             return Err(INTERNAL_SERVER_ERROR);
         }
-        Ok(answer) => answer,
+        Ok(Returned::Json(answer)) => answer,
         Err(InvokeError::TimedOut) => return Err(ENDPOINT_REQUEST_TIMED_OUT),
         Err(_) => return Err(INTERNAL_SERVER_ERROR),
     };
@@ -42,6 +44,10 @@ pub(super) fn frame(
     } else {
         Frame::Text(body.into_owned().into())
     };
+    fitting(frame, limits)
+}
+
+fn fitting(frame: Frame, limits: &Limits) -> Result<Option<Frame>, &'static str> {
     if frame.len() > limits.message_bytes_max {
         return Err(INTERNAL_SERVER_ERROR);
     }

@@ -5,14 +5,13 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
 use lift_apigw::authorizer::{Effect, PolicyDocument, Response, Statement};
 use lift_apigw::fields::{Fields, OneOrMany, Scalar, Text};
 use lift_apigw::limits::AUTHORIZER_RESULT_BYTES_MAX;
 
-use super::InvokeError;
 use super::handshake::Refusal;
 use super::rules::AuthorizerRules;
+use super::{InvokeError, Returned};
 
 /// The authorizer's context and `principalId`, as events carry them.
 pub(super) type Context = Fields<'static, Scalar<'static>>;
@@ -24,10 +23,10 @@ pub(super) type Context = Fields<'static, Scalar<'static>>;
 pub(super) fn decide(
     rules: &AuthorizerRules,
     arn: &str,
-    outcome: &Result<Bytes, InvokeError>,
+    outcome: &Result<Returned, InvokeError>,
 ) -> Result<Context, Refusal> {
     let result = match outcome {
-        Ok(result) if result.len() <= AUTHORIZER_RESULT_BYTES_MAX => result,
+        Ok(result) => result.json(),
         Err(InvokeError::FunctionError { message }) if message == "Unauthorized" => {
             return Err(Refusal::new(401));
         }
@@ -36,9 +35,12 @@ pub(super) fn decide(
         {
             return Err(Refusal::new(429));
         }
-        Ok(_) | Err(_) => return Err(Refusal::new(500)),
+        Err(_) => return Err(Refusal::new(500)),
     };
-    let response = Response::parse(result).map_err(|_malformed| Refusal::new(500))?;
+    if result.len() > AUTHORIZER_RESULT_BYTES_MAX {
+        return Err(Refusal::new(500));
+    }
+    let response = Response::parse(&result).map_err(|_malformed| Refusal::new(500))?;
     if !allows(&response.policy_document, "execute-api:Invoke", arn) {
         return Err(Refusal::new(403));
     }

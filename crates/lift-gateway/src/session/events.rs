@@ -4,6 +4,7 @@
 //! authorizers" (the latter's headers hold `Connection` and `Upgrade`, the former's do not).
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use lift_apigw::authorizer::Request;
@@ -13,12 +14,13 @@ use lift_apigw::{management, time};
 
 use super::Timestamp;
 use super::authorizer::Context;
+use super::codec::Text;
 use super::handshake::Upgrade;
 use super::rules::Rules;
 use crate::{ConnectionId, RequestId};
 
 /// What stays known of a connection after its handshake.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Facts {
     pub(super) connection_id: ConnectionId,
     pub(super) connected_at: Timestamp,
@@ -82,7 +84,7 @@ impl Facts {
         upgrade: &Upgrade,
         trace: &str,
         at: At<'_>,
-    ) -> Bytes {
+    ) -> FunctionEvent {
         let arn = rules.connect_arn();
         let own = [
             ("Connection", "upgrade"),
@@ -100,7 +102,7 @@ impl Facts {
                 ..self.context(rules, event::CONNECT, at)
             },
         };
-        json(&request)
+        json(&request).into()
     }
 
     pub(super) fn connect_event(
@@ -110,7 +112,7 @@ impl Facts {
         trace: &str,
         authorizer_latency_ms: u64,
         at: At<'_>,
-    ) -> Bytes {
+    ) -> FunctionEvent {
         let mut context = self.context(rules, event::CONNECT, at);
         if let Some(Fields(pairs)) = &mut context.authorizer {
             let latency = Scalar::Number(authorizer_latency_ms.into());
@@ -122,23 +124,7 @@ impl Facts {
             stage_variables: defined_stage_variables(rules),
             context,
         }))
-    }
-
-    pub(super) fn message_event(
-        &self,
-        rules: &Rules,
-        route: &str,
-        message_id: &RequestId,
-        body: &str,
-        at: At<'_>,
-    ) -> Bytes {
-        json(&Event::Message(Message {
-            stage_variables: defined_stage_variables(rules),
-            context: self.context(rules, route, at),
-            message_id: Cow::Borrowed(message_id.as_str()),
-            body: Cow::Borrowed(body),
-            is_base64_encoded: false,
-        }))
+        .into()
     }
 
     pub(super) fn disconnect_event(
@@ -147,7 +133,7 @@ impl Facts {
         status_code: u16,
         reason: &str,
         at: At<'_>,
-    ) -> Bytes {
+    ) -> FunctionEvent {
         let host = (
             Cow::Borrowed("Host"),
             Cow::Borrowed(self.domain_name.as_str()),
@@ -161,6 +147,7 @@ impl Facts {
             status_code,
             reason: Cow::Borrowed(reason),
         }))
+        .into()
     }
 
     fn context<'f>(&'f self, rules: &'f Rules, route: &'f str, at: At<'f>) -> RequestContext<'f> {
@@ -183,6 +170,95 @@ impl Facts {
             domain_name: Cow::Borrowed(&self.domain_name),
             connection_id: Cow::Borrowed(self.connection_id.as_str()),
             api_id: Cow::Borrowed(&rules.api.api_id),
+        }
+    }
+}
+
+/// What a function is invoked with: JSON, which a message's event becomes once somebody asks.
+#[derive(Clone, Debug)]
+pub struct FunctionEvent(Form);
+
+#[derive(Clone, Debug)]
+enum Form {
+    Json(Bytes),
+    Message(Arc<MessageEvent>),
+}
+
+/// What a message's event is made of.
+#[derive(Debug)]
+pub(super) struct MessageEvent {
+    pub(super) rules: Arc<Rules>,
+    pub(super) facts: Arc<Facts>,
+    pub(super) route: String,
+    pub(super) request_id: RequestId,
+    pub(super) message_id: RequestId,
+    pub(super) now: Timestamp,
+    pub(super) body: Text,
+}
+
+/// About what a message's event has beside its body, in bytes.
+const AROUND_BODY_BYTES: usize = 1024;
+
+impl FunctionEvent {
+    /// The event as JSON.
+    #[must_use]
+    pub fn json(&self) -> Bytes {
+        match &self.0 {
+            Form::Json(event) => event.clone(),
+            Form::Message(event) => json(&Event::Message(event.message())),
+        }
+    }
+
+    /// The event of a message, without its detour over JSON: for functions in this process.
+    #[must_use]
+    pub fn message(&self) -> Option<Message<'_>> {
+        match &self.0 {
+            Form::Json(_) => None,
+            Form::Message(event) => Some(event.message()),
+        }
+    }
+
+    /// About how many bytes it has as JSON.
+    pub(crate) fn bytes(&self) -> usize {
+        match &self.0 {
+            Form::Json(event) => event.len(),
+            Form::Message(event) => event.body.as_bytes().len() + AROUND_BODY_BYTES,
+        }
+    }
+}
+
+impl PartialEq for FunctionEvent {
+    fn eq(&self, other: &Self) -> bool {
+        self.json() == other.json()
+    }
+}
+
+impl Eq for FunctionEvent {}
+
+impl From<Bytes> for FunctionEvent {
+    fn from(event: Bytes) -> Self {
+        Self(Form::Json(event))
+    }
+}
+
+impl From<MessageEvent> for FunctionEvent {
+    fn from(event: MessageEvent) -> Self {
+        Self(Form::Message(Arc::new(event)))
+    }
+}
+
+impl MessageEvent {
+    fn message(&self) -> Message<'_> {
+        let at = At {
+            request_id: &self.request_id,
+            now: self.now,
+        };
+        Message {
+            stage_variables: defined_stage_variables(&self.rules),
+            context: self.facts.context(&self.rules, &self.route, at),
+            message_id: Cow::Borrowed(self.message_id.as_str()),
+            body: Cow::Borrowed(&self.body),
+            is_base64_encoded: false,
         }
     }
 }

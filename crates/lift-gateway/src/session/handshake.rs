@@ -4,14 +4,13 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use lift_apigw::fields::Params;
 use lift_apigw::limits::URL_CHARS_MAX;
 use lift_apigw::management::message_body;
 use lift_apigw::response::Response;
 
-use super::InvokeError;
 use super::rules::{Limits, Rules};
+use super::{InvokeError, Returned};
 
 /// An HTTP request that asks for an upgrade.
 #[derive(Clone, Debug)]
@@ -181,15 +180,17 @@ pub(super) fn check(rules: &Rules, upgrade: &Upgrade) -> Result<(), Refusal> {
 pub(super) fn decide(
     upgrade: &Upgrade,
     limits: &Limits,
-    outcome: &Result<Bytes, InvokeError>,
+    outcome: &Result<Returned, InvokeError>,
 ) -> Result<Option<String>, Refusal> {
     let answer = match outcome {
-        Ok(answer) if answer.len() > limits.response_bytes_max => return Err(Refusal::new(502)),
-        Ok(answer) => answer,
+        Ok(answer) => answer.json(),
         Err(InvokeError::TimedOut) => return Err(Refusal::new(504)),
         Err(_) => return Err(Refusal::new(502)),
     };
-    let response = Response::parse(answer).map_err(|_malformed| Refusal::new(502))?;
+    if answer.len() > limits.response_bytes_max {
+        return Err(Refusal::new(502));
+    }
+    let response = Response::parse(&answer).map_err(|_malformed| Refusal::new(502))?;
     match response.status_code {
         200..300 => Ok(response
             .header("Sec-WebSocket-Protocol")

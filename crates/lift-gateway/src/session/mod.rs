@@ -57,22 +57,25 @@ mod types;
 use self::clocks::Clocks;
 use self::codec::Text;
 use self::ending::Ending;
-use self::events::{At, Facts};
+use self::events::{Facts, MessageEvent};
 use self::handshake::Upgrade;
 use self::ids::Ids;
 use self::outbox::{Budget, Frame, Outbox};
 use self::rules::{RouteIntegration, RouteResponse, Rules};
 use self::throttle::{Bucket, Throttle};
 
+pub use self::events::FunctionEvent;
 pub use self::time::Timestamp;
-pub use self::types::{Action, Function, Input, Invoke, InvokeError, PostError, Violation};
+pub use self::types::{
+    Action, Function, Input, Invoke, InvokeError, PostError, Returned, Violation,
+};
 
 /// One connection, from its upgrade request to the end of `$disconnect`.
 #[derive(Debug)]
 pub struct Session {
     rules: Arc<Rules>,
     phase: Phase,
-    facts: Facts,
+    facts: Arc<Facts>,
     ids: Ids,
     trace: String,
     clocks: Clocks,
@@ -127,7 +130,7 @@ impl Session {
         let budget = Arc::new(Budget::new(rules.limits.process_queued_bytes_max));
         let mut ids = Ids::new(seed);
         Self {
-            facts: Facts::new(&rules, &upgrade, connection_id, now),
+            facts: Arc::new(Facts::new(&rules, &upgrade, connection_id, now)),
             trace: ids.trace(now.epoch_ms()),
             ids,
             clocks: Clocks::new(now),
@@ -334,7 +337,7 @@ impl Session {
         &mut self,
         now: Timestamp,
         invocation: u64,
-        outcome: &Result<Bytes, InvokeError>,
+        outcome: &Result<Returned, InvokeError>,
         actions: &mut Vec<Action>,
     ) {
         // An invocation that was abandoned is not known any more.
@@ -346,7 +349,7 @@ impl Session {
                 let latency = now.since(*asked_at);
                 match authorizer::decide(authorizer, &self.rules.connect_arn(), outcome) {
                     Ok(context) => {
-                        self.facts.authorizer = Some(context);
+                        Arc::make_mut(&mut self.facts).authorizer = Some(context);
                         self.connect(latency, now, actions);
                     }
                     Err(refusal) => self.refuse(refusal, actions),
@@ -409,13 +412,15 @@ impl Session {
             return;
         }
         let message_id = self.ids.message(self.facts.connection_id);
-        let at = At {
-            request_id: &request_id,
+        let event = MessageEvent {
+            rules: Arc::clone(&self.rules),
+            facts: Arc::clone(&self.facts),
+            route: route.to_owned(),
+            request_id,
+            message_id,
             now,
+            body: text.clone(),
         };
-        let event = self
-            .facts
-            .message_event(&self.rules, route, &message_id, text, at);
         let function = Function::Message {
             route: route.to_owned(),
         };
@@ -431,7 +436,7 @@ impl Session {
             Call {
                 function,
                 request_id,
-                event,
+                event: event.into(),
                 timeout,
             },
             now,
@@ -490,6 +495,6 @@ impl Session {
 struct Call {
     function: Function,
     request_id: RequestId,
-    event: Bytes,
+    event: FunctionEvent,
     timeout: Duration,
 }

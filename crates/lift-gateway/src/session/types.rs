@@ -5,9 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use lift_apigw::close::Close;
 use lift_apigw::management::Refusal as ManagementRefusal;
+use lift_apigw::response::Response;
 
 use super::Timestamp;
 use super::codec::Text;
+use super::events::FunctionEvent;
 use super::handshake::Refusal;
 use crate::RequestId;
 
@@ -18,8 +20,8 @@ pub enum Input {
     Invoked {
         /// Which one.
         invocation: u64,
-        /// What the function returned, as JSON, or how it failed.
-        outcome: Result<Bytes, InvokeError>,
+        /// What the function returned, or how it failed.
+        outcome: Result<Returned, InvokeError>,
     },
     /// The client sent a text message.
     Text(Text),
@@ -44,6 +46,34 @@ pub enum Input {
     WriteBlocked,
     /// The transport took a byte, or has nothing left to take.
     WriteResumed,
+}
+
+/// What a function returned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Returned {
+    /// JSON, as over the Lambda API.
+    Json(Bytes),
+    /// What `{"statusCode":200,"body":…}` says, without the detour over JSON.
+    Text(Text),
+}
+
+impl Returned {
+    /// As JSON.
+    #[must_use]
+    pub fn json(&self) -> Bytes {
+        match self {
+            Self::Json(json) => json.clone(),
+            Self::Text(text) => serde_json::to_vec(&Response::ok().with_body(text.as_str()))
+                .expect("string keys and plain values")
+                .into(),
+        }
+    }
+}
+
+impl<B: Into<Bytes>> From<B> for Returned {
+    fn from(json: B) -> Self {
+        Self::Json(json.into())
+    }
 }
 
 /// How a client broke a rule of the wire.
@@ -104,8 +134,8 @@ pub struct Invoke {
     pub function: Function,
     /// The event's request id.
     pub request_id: RequestId,
-    /// The event as JSON.
-    pub event: Bytes,
+    /// The event.
+    pub event: FunctionEvent,
     /// Time the function has; the session keeps it.
     pub timeout: Duration,
 }

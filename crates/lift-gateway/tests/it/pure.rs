@@ -10,7 +10,7 @@ use lift_gateway::session::handshake::{Refusal, Upgrade};
 use lift_gateway::session::management::{self, Done, Operation};
 use lift_gateway::session::outbox::Frame;
 use lift_gateway::session::throttle::Throttle;
-use lift_gateway::session::{Action, Input, Session, Violation};
+use lift_gateway::session::{Action, Input, Returned, Session, Violation};
 use lift_gateway::{ConnectionId, PostError, Timestamp};
 use serde_json::Value;
 
@@ -99,12 +99,12 @@ impl Pure {
         for action in actions {
             match action {
                 Action::Invoke(invoke) => {
-                    match self.world.invoke(&invoke.function, &invoke.event) {
+                    match self.world.invoke(&invoke.function, &invoke.event.json()) {
                         Some(outcome) => {
                             let invocation = invoke.invocation;
                             self.handle(Input::Invoked {
                                 invocation,
-                                outcome,
+                                outcome: outcome.map(Returned::Json),
                             });
                         }
                         None => {
@@ -293,7 +293,7 @@ impl Side for Pure {
                 now,
                 Input::Invoked {
                     invocation,
-                    outcome,
+                    outcome: outcome.map(Returned::Json),
                 },
                 actions,
             );

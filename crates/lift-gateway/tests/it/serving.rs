@@ -67,7 +67,7 @@ impl Served {
 
 fn echo() -> Integration {
     Integration::new(tower::service_fn(async |invocation: Invocation| {
-        let event: serde_json::Value = serde_json::from_slice(&invocation.event).unwrap();
+        let event: serde_json::Value = serde_json::from_slice(&invocation.event.json()).unwrap();
         let answer = serde_json::json!({ "statusCode": 200, "body": event["body"] });
         Ok::<_, InvokeError>(Answer::from(answer.to_string()))
     }))
@@ -251,7 +251,8 @@ async fn a_reader_that_takes_nothing_is_cut_off_in_real_time() {
     let integration = Integration::new(tower::service_fn(move |invocation: Invocation| {
         let disconnected = disconnected.clone();
         async move {
-            let event: serde_json::Value = serde_json::from_slice(&invocation.event).unwrap();
+            let event: serde_json::Value =
+                serde_json::from_slice(&invocation.event.json()).unwrap();
             if invocation.function == Function::Disconnect {
                 let code = event["requestContext"]["disconnectStatusCode"].clone();
                 disconnected.send(code).await.unwrap();

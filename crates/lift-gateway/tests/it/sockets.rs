@@ -46,7 +46,7 @@ impl Functions {
     async fn invoke(&self, invocation: Invocation) -> Result<Answer, InvokeError> {
         let (outcome, event) = {
             let mut world = self.world.lock().unwrap();
-            let outcome = world.invoke(&invocation.function, &invocation.event);
+            let outcome = world.invoke(&invocation.function, &invocation.event.json());
             (outcome, world.log.back().unwrap().1.clone())
         };
         let waiting = outcome.is_none().then(|| {
