@@ -56,6 +56,21 @@ impl Layout {
         self.store().join("witness")
     }
 
+    /// The socket at which the process that has the store open is asked for a backup.
+    pub(crate) fn control(&self) -> PathBuf {
+        self.dir.join("control")
+    }
+
+    /// Where a copy lies that an inspection reads.
+    pub(crate) fn scratch(&self) -> PathBuf {
+        self.dir.join("inspect")
+    }
+
+    /// What the file `FORMAT` of a store that was checked says.
+    pub(crate) fn format() -> &'static str {
+        FORMAT.trim_ascii_end()
+    }
+
     pub(crate) fn damaged(&self) -> PathBuf {
         self.dir.join("damaged")
     }
@@ -100,17 +115,20 @@ impl Layout {
         }
     }
 
-    /// Makes an empty store where there is none; a crash half-way leaves none. True if it did.
-    pub(crate) fn create(&self) -> Result<bool, OpenError> {
+    /// Makes a store where there is none, with the rows that `fill` puts there; a crash half-way
+    /// leaves none. True if it did.
+    pub(crate) fn create(
+        &self,
+        fill: impl FnOnce(&Database, &Keyspace) -> fjall::Result<()>,
+    ) -> Result<bool, OpenError> {
         let (store, unfinished) = (self.store(), self.unfinished());
         if store.try_exists().map_err(|error| self.error(error))? {
             return Ok(false);
         }
-        self.build(&unfinished, |_, _| Ok(()))
-            .map_err(|error| match error {
-                fjall::Error::Io(error) => self.error(error),
-                error => self.damage(error),
-            })?;
+        self.build(&unfinished, fill).map_err(|error| match error {
+            fjall::Error::Io(error) => self.error(error),
+            error => self.damage(error),
+        })?;
         let moved = fs::rename(&unfinished, &store).and_then(|()| sync_dir(&self.dir));
         moved.map_err(|error| self.error(error))?;
         Ok(true)

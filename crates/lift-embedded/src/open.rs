@@ -13,6 +13,7 @@ use lift::clock::Timestamp;
 use lift::task::record::{Record, State};
 use tokio::sync::mpsc;
 
+use crate::backup::Control;
 use crate::committer::{Committer, Op, Shared};
 use crate::files::{Layout, ROWS, keyspace_options};
 use crate::group::Reach;
@@ -92,6 +93,7 @@ pub(crate) struct Opened {
     pub(crate) shared: Arc<Shared>,
     pub(crate) queue: mpsc::Sender<Op>,
     pub(crate) thread: Writing,
+    pub(crate) control: Option<Control>,
     pub(crate) report: Report,
 }
 
@@ -114,19 +116,15 @@ impl Writing {
 pub(crate) fn open(dir: &Path, options: &Options) -> Result<Opened, OpenError> {
     let files = Layout::new(dir);
     let lock = files.lock()?;
-    let mut report = Report {
-        created: files.create()?,
-        ..Report::default()
-    };
-    files.check()?;
-    let witness = Witness::open(&files.witness()).map_err(|error| files.error(error))?;
-    let witnessed = witness.read().unwrap_or(0);
-    let mended = journal::mend(&files.database(), &files.damaged(), &mut report);
-    let mended = mended.map_err(|error| files.error(error))?;
-    let (database, rows) = open_database(&files, options)?;
-    let last = last_commit(&rows).map_err(|error| files.damage(error))?;
-    let settled = mended.settle(witnessed.saturating_sub(last), &mut report);
-    settled.map_err(|error| files.error(error))?;
+    let created = files.create(|_, _| Ok(()))?;
+    let Recovered {
+        database,
+        rows,
+        witness,
+        last,
+        mut report,
+    } = recover(&files, options)?;
+    report.created = created;
     let (index, voided) = read_all(&rows, &mut report).map_err(|error| files.damage(error))?;
     let (index, failure) = (Mutex::new(index), OnceLock::new());
     let shared = Arc::new(Shared {
@@ -134,13 +132,10 @@ pub(crate) fn open(dir: &Path, options: &Options) -> Result<Opened, OpenError> {
         database,
         index,
         failure,
+        gate: Mutex::new(()),
         _lock: lock,
     });
     let mut commit = last;
-    if witnessed > last {
-        // What is missing has been said; the numbers are given out again.
-        witness.restart(last).map_err(|error| files.error(error))?;
-    }
     if !voided.is_empty() {
         commit += 1;
         let written = shared.write(voided, commit, Reach::Disk);
@@ -164,6 +159,7 @@ pub(crate) fn open(dir: &Path, options: &Options) -> Result<Opened, OpenError> {
         thread: thread.map_err(|error| files.error(error))?,
         ended,
     };
+    let control = Control::listen(&files, &shared);
     if report.is_clean() {
         tracing::info!(%report, "store opened");
     } else {
@@ -173,6 +169,42 @@ pub(crate) fn open(dir: &Path, options: &Options) -> Result<Opened, OpenError> {
         shared,
         queue,
         thread,
+        control,
+        report,
+    })
+}
+
+/// The rows of a store as its journals have them, before any record is read.
+pub(crate) struct Recovered {
+    pub(crate) database: Database,
+    pub(crate) rows: Keyspace,
+    pub(crate) witness: Witness,
+    /// The number of the last commit.
+    pub(crate) last: u64,
+    pub(crate) report: Report,
+}
+
+/// Takes damage out of the journals and lets the database read them; the caller holds the lock.
+pub(crate) fn recover(files: &Layout, options: &Options) -> Result<Recovered, OpenError> {
+    let mut report = Report::default();
+    files.check()?;
+    let witness = Witness::open(&files.witness()).map_err(|error| files.error(error))?;
+    let witnessed = witness.read().unwrap_or(0);
+    let mended = journal::mend(&files.database(), &files.damaged(), &mut report);
+    let mended = mended.map_err(|error| files.error(error))?;
+    let (database, rows) = open_database(files, options)?;
+    let last = last_commit(&rows).map_err(|error| files.damage(error))?;
+    let settled = mended.settle(witnessed.saturating_sub(last), &mut report);
+    settled.map_err(|error| files.error(error))?;
+    if witnessed > last {
+        // What is missing has been said; the numbers are given out again.
+        witness.restart(last).map_err(|error| files.error(error))?;
+    }
+    Ok(Recovered {
+        database,
+        rows,
+        witness,
+        last,
         report,
     })
 }
