@@ -105,9 +105,27 @@ fn bad_arguments_name_the_argument() {
 #[test]
 fn help_and_readme_show_every_exit_status() {
     let readme = include_str!("../../README.md");
-    for args in [&["--help"][..], &["ws", "--help"], &["token", "--help"]] {
+    for command in [
+        "",
+        "ws",
+        "token",
+        "store",
+        "doctor",
+        "explain",
+        "completions",
+        "man",
+    ] {
+        let args: &[&str] = if command.is_empty() {
+            &["--help"]
+        } else {
+            &[command, "--help"]
+        };
         let run = alone(args, "");
         assert_eq!((run.exit, &*run.stderr), (Some(0), ""), "{args:?}");
+        assert!(
+            command.is_empty() || run.stdout.contains("Examples:\n  "),
+            "{command} has no example"
+        );
         for row in lift_cli::args::EXIT_STATUS.lines().skip(1) {
             let (status, meaning) = row.trim().split_once(' ').unwrap();
             assert!(
