@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args as Group, Subcommand, ValueEnum};
 
+use super::EXIT_STATUS;
+
 pub(super) const STORE_EXAMPLES: &str = "\
 Examples:
   lift store inspect --data-dir /var/lib/streamer
@@ -56,18 +58,16 @@ pub enum StoreCommand {
     ///
     /// Shows counts, times and sizes, and never a payload. Changes nothing; takes the room of the
     /// store's journals, at most some 100 MiB, while it looks.
-    #[command(after_help = "Example:\n  lift store inspect --data-dir /var/lib/streamer --json")]
+    #[command(after_help = format!("Example:\n  lift store inspect --data-dir /var/lib/streamer --json\n\n{EXIT_STATUS}"))]
     Inspect(InspectStoreArgs),
     /// Copy a data directory as it is at one moment, also while a server runs on it.
     ///
     /// Acknowledgments wait while that moment is taken, 4 s at most. Every request acknowledged
     /// before is in the copy. A copy that was not finished is not there.
-    #[command(
-        after_help = "Example:\n  lift store backup --data-dir /var/lib/streamer /backup/monday"
-    )]
+    #[command(after_help = format!("Example:\n  lift store backup --data-dir /var/lib/streamer /backup/monday\n\n{EXIT_STATUS}"))]
     Backup(BackupArgs),
     /// Drop what newer writes have replaced and write the store's tables anew.
-    #[command(after_help = "Example:\n  lift store compact --data-dir /var/lib/streamer")]
+    #[command(after_help = format!("Example:\n  lift store compact --data-dir /var/lib/streamer\n\n{EXIT_STATUS}"))]
     Compact(CompactArgs),
 }
 

@@ -110,20 +110,21 @@ fn help_and_readme_show_every_exit_status() {
         "ws",
         "token",
         "store",
+        "store inspect",
+        "store backup",
+        "store compact",
         "doctor",
         "explain",
         "completions",
         "man",
     ] {
-        let args: &[&str] = if command.is_empty() {
-            &["--help"]
-        } else {
-            &[command, "--help"]
-        };
-        let run = alone(args, "");
+        let args: Vec<_> = command.split_whitespace().chain(["--help"]).collect();
+        let run = alone(&args, "");
         assert_eq!((run.exit, &*run.stderr), (Some(0), ""), "{args:?}");
+        let example = format!("  lift {command}");
+        let has_example = run.stdout.contains("Example") && run.stdout.contains(&example);
         assert!(
-            command.is_empty() || run.stdout.contains("Examples:\n  "),
+            command.is_empty() || has_example,
             "{command} has no example"
         );
         for row in lift_cli::args::EXIT_STATUS.lines().skip(1) {

@@ -60,11 +60,16 @@ async fn a_backup_under_load_holds_all_that_was_acknowledged_before() {
     let (acknowledged, stop) = (Arc::new(AtomicU64::new(200)), AtomicBool::new(false));
     let at_the_moment = Arc::new(AtomicU64::new(0));
     let seen = (Arc::clone(&acknowledged), Arc::clone(&at_the_moment));
+    let file = dir.path().join("beside");
     let backing_up = async {
         let by = backed_up(dir.path(), to.path(), move || {
             seen.1
                 .store(seen.0.load(Ordering::Relaxed), Ordering::Relaxed);
-            Ok(())
+            // As long as many writes would take, were they not held.
+            (0..50).try_for_each(|n| {
+                std::fs::write(&file, [n])?;
+                std::fs::File::open(&file)?.sync_all()
+            })
         });
         let by = by.await;
         stop.store(true, Ordering::Relaxed);
