@@ -1,7 +1,9 @@
 //! A data directory comes in; all of it but its store goes out to another place, as it is at one moment.
 //!
-//! Every file beside the store is written under another name and moved into place whole, so that a
-//! link to it keeps what it holds. Names with `#` are such writes under way, and are left out.
+//! Objects, results, keys and what running tasks keep are written under another name and moved into
+//! place whole, so that a link to one keeps what it holds. Names with `#` are such writes under way,
+//! and are left out. Anything else may be a database, such as the collections: its tables are
+//! linked, and what it writes in place, journals above all, is copied at once.
 
 use std::{
     collections::HashMap,
@@ -10,10 +12,17 @@ use std::{
     io,
     os::unix::fs::{MetadataExt, symlink},
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 /// The folder of what running tasks keep, which is looked at first and once more at the end.
 const WORK: &str = "work";
+/// Folders whose files are never written twice.
+const WRITTEN_ONCE: [&str; 4] = [WORK, "objects", "results", "keys"];
+/// The folder of a database's files that are never written twice.
+const TABLES: &str = "tables";
+/// How the name of a file ends to which a database appends.
+const JOURNAL: &str = "jnl";
 /// What a backup takes otherwise, or not at all.
 const LEFT_OUT: [&str; 2] = ["store", STAGE];
 /// Where links lie while their bytes are copied.
@@ -66,6 +75,7 @@ impl Stage {
             let to = self.files();
             fs::create_dir(&to)?;
             let mut seen = Vec::new();
+            let mut copied: Vec<(PathBuf, SystemTime, u64)> = Vec::new();
             let work = data.join(WORK);
             if work.is_dir() {
                 walk(&work, &to.join(WORK), &mut |file, to, _| {
@@ -76,18 +86,32 @@ impl Stage {
             for entry in fs::read_dir(data)? {
                 let entry = entry?;
                 let name = entry.file_name();
-                if name != OsStr::new(WORK) && !is_left_out(&name) {
-                    one(&entry.path(), &to.join(&name), &mut |file, to, _| {
-                        link(file, to)
-                    })?;
+                if name == OsStr::new(WORK) || is_left_out(&name) {
+                    continue;
                 }
+                let written_once = WRITTEN_ONCE.iter().any(|of| name == OsStr::new(of));
+                one(&entry.path(), &to.join(&name), &mut |file, to, meta| {
+                    if written_once || is_in(file, TABLES) {
+                        return link(file, to);
+                    }
+                    copied.push((file.to_owned(), meta.modified()?, meta.len()));
+                    gone_or(file, fs::copy(file, to).map(drop))
+                })?;
             }
-            if seen.iter().all(|file| file.exists()) {
+            let same = |(file, modified, len): &(PathBuf, SystemTime, u64)| {
+                let meta = fs::metadata(file);
+                meta.is_ok_and(|meta| {
+                    let is_same = meta.modified().is_ok_and(|now| now == *modified);
+                    is_journal(file) || is_same && meta.len() == *len
+                })
+            };
+            // A database that changed its list of tables meanwhile may lack some of them.
+            if seen.iter().all(|file| file.exists()) && copied.iter().all(same) {
                 return Ok(());
             }
         }
         Err(io::Error::other(
-            "what running tasks keep did not stand still",
+            "what running tasks write did not stand still",
         ))
     }
 
@@ -175,16 +199,77 @@ fn one(from: &Path, to: &Path, each: Each<'_>) -> io::Result<()> {
     }
 }
 
+fn is_in(file: &Path, folder: &str) -> bool {
+    let parent = file.parent().and_then(Path::file_name);
+    parent == Some(OsStr::new(folder))
+}
+
+fn is_journal(file: &Path) -> bool {
+    file.extension() == Some(OsStr::new(JOURNAL))
+}
+
 /// A file that is gone by now is not part of the moment.
+fn gone_or(file: &Path, done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !file.exists() => Ok(()),
+        done => done,
+    }
+}
+
 fn link(from: &Path, to: &Path) -> io::Result<()> {
     match fs::hard_link(from, to) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !from.exists() => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
             Err(io::Error::other(format!(
                 "`{}` is on another file system than the data directory: stop the server for this",
                 from.display()
             )))
         }
-        linked => linked,
+        linked => gone_or(from, linked),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn what_is_written_in_place_after_the_moment_is_not_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path();
+        let files = [
+            ("objects/acme/a.csv", true),
+            ("work/01/part-1-0", true),
+            ("collections/db/keyspaces/1/tables/7", true),
+            ("collections/db/0.jnl", false),
+            ("collections/db/keyspaces/1/current", false),
+        ];
+        for (name, _) in files {
+            let path = data.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "before").unwrap();
+        }
+        for left_out in ["objects/acme/b.csv#1", "store/store/FORMAT"] {
+            let path = data.join(left_out);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "no").unwrap();
+        }
+        let stage = Stage::new(data).unwrap();
+        assert!(Stage::new(data).is_err(), "one at a time");
+        stage.take(data).unwrap();
+        for (name, is_link) in files {
+            let (ours, staged) = (data.join(name), stage.files().join(name));
+            let inode = |path: &Path| fs::metadata(path).unwrap().ino();
+            assert_eq!(inode(&ours) == inode(&staged), is_link, "{name}");
+            if !is_link {
+                let mut file = File::options().append(true).open(&ours).unwrap();
+                file.write_all(b", after").unwrap();
+            }
+            assert_eq!(fs::read(staged).unwrap(), b"before", "{name}");
+        }
+        assert!(!stage.files().join("objects/acme/b.csv#1").exists());
+        assert!(!stage.files().join("store").exists());
+        drop(stage);
+        assert!(!data.join(STAGE).exists());
     }
 }
