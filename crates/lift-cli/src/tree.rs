@@ -75,7 +75,7 @@ impl Stage {
             let to = self.files();
             fs::create_dir(&to)?;
             let mut seen = Vec::new();
-            let mut copied: Vec<(PathBuf, SystemTime, u64)> = Vec::new();
+            let before = in_place(data)?;
             let work = data.join(WORK);
             if work.is_dir() {
                 walk(&work, &to.join(WORK), &mut |file, to, _| {
@@ -90,23 +90,15 @@ impl Stage {
                     continue;
                 }
                 let written_once = WRITTEN_ONCE.iter().any(|of| name == OsStr::new(of));
-                one(&entry.path(), &to.join(&name), &mut |file, to, meta| {
+                one(&entry.path(), &to.join(&name), &mut |file, to, _| {
                     if written_once || is_in(file, TABLES) {
                         return link(file, to);
                     }
-                    copied.push((file.to_owned(), meta.modified()?, meta.len()));
                     gone_or(file, fs::copy(file, to).map(drop))
                 })?;
             }
-            let same = |(file, modified, len): &(PathBuf, SystemTime, u64)| {
-                let meta = fs::metadata(file);
-                meta.is_ok_and(|meta| {
-                    let is_same = meta.modified().is_ok_and(|now| now == *modified);
-                    is_journal(file) || is_same && meta.len() == *len
-                })
-            };
             // A database that changed its list of tables meanwhile may lack some of them.
-            if seen.iter().all(|file| file.exists()) && copied.iter().all(same) {
+            if seen.iter().all(|file| file.exists()) && in_place(data)? == before {
                 return Ok(());
             }
         }
@@ -197,6 +189,39 @@ fn one(from: &Path, to: &Path, each: Each<'_>) -> io::Result<()> {
     } else {
         Ok(())
     }
+}
+
+/// A file, its inode, and when it was changed.
+type Found = (PathBuf, u64, SystemTime);
+
+/// Files that are written in place or replaced, but no journals: those may grow at any time.
+fn in_place(data: &Path) -> io::Result<Vec<Found>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(data)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let written_once = WRITTEN_ONCE.iter().any(|of| name == OsStr::new(of));
+        if !written_once && !is_left_out(&name) {
+            survey(&entry.path(), &mut found)?;
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn survey(at: &Path, found: &mut Vec<Found>) -> io::Result<()> {
+    let meta = match fs::symlink_metadata(at) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        meta => meta?,
+    };
+    if meta.is_dir() {
+        for entry in fs::read_dir(at)? {
+            survey(&entry?.path(), found)?;
+        }
+    } else if !is_in(at, TABLES) && !is_journal(at) {
+        found.push((at.to_owned(), meta.ino(), meta.modified()?));
+    }
+    Ok(())
 }
 
 fn is_in(file: &Path, folder: &str) -> bool {
