@@ -34,6 +34,7 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "lift-cli",
         &[
+            "lift-embedded",
             "lift-ws",
             "streamer",
             "streamer-client",

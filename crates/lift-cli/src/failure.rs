@@ -76,6 +76,16 @@ impl Failure {
         &self.what
     }
 
+    /// What went wrong and why, in one line.
+    pub(crate) fn said(&self) -> String {
+        format!("{}: {}", self.what, self.cause)
+    }
+
+    /// What to do about it.
+    pub(crate) fn help(&self) -> &str {
+        &self.help
+    }
+
     /// A connection that was not made, or that ended for good.
     pub(crate) fn connection(url: &str, error: &Error) -> Self {
         match error {

@@ -1,7 +1,8 @@
 //! The command line comes in, an exit status goes out.
 //!
 //! `lift ws` talks to a WebSocket server, by hand or in a script; `lift token` makes and reads the
-//! tokens of one machine. stdout carries data alone; whatever is said to people goes to stderr.
+//! tokens of one machine; `lift store` and `lift doctor` look after a data directory and a server;
+//! `lift explain` says what codes mean. stdout carries data alone; whatever is said to people goes to stderr.
 #![warn(missing_docs)]
 
 pub mod args;
@@ -13,6 +14,8 @@ mod line;
 mod heard;
 mod expect;
 mod screen;
+mod output;
+mod tree;
 mod failure;
 
 pub use failure::{Exit, Failure};
@@ -26,5 +29,10 @@ pub fn run(args: args::Args) -> Result<(), Failure> {
     match args.command {
         args::Command::Ws(args) => commands::ws::run(config::Ws::new(args, environment)?),
         args::Command::Token(args) => commands::token::run(args.command, environment),
+        args::Command::Store(args) => commands::store::run(args.command),
+        args::Command::Doctor(args) => commands::doctor::run(&args),
+        args::Command::Explain(args) => commands::explain::run(&args),
+        args::Command::Completions(args) => commands::pages::completions(&args),
+        args::Command::Man(args) => commands::pages::man(&args),
     }
 }

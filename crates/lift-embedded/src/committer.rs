@@ -41,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) database: Database,
     pub(crate) index: Mutex<Index>,
     pub(crate) failure: OnceLock<Failed>,
+    /// Held for every commit, and by a backup while it takes hold of all files.
+    pub(crate) gate: Mutex<()>,
     pub(crate) _lock: Lock,
 }
 
@@ -114,6 +116,11 @@ impl Committer {
         if written.rows.is_empty() {
             return Ok(());
         }
+        let _open = self
+            .shared
+            .gate
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let started = Instant::now();
         let number = self.commit + 1;
         if let Err(error) = self.shared.write(written.rows, number, written.reach) {

@@ -18,7 +18,7 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    const fn text(self) -> &'static str {
+    pub(crate) const fn text(self) -> &'static str {
         match self {
             Self::One => "lift-embedded 1\n",
             Self::Two => "lift-embedded 2\n",
@@ -71,6 +71,16 @@ impl Layout {
         self.store().join("witness")
     }
 
+    /// The socket at which the process that has the store open is asked for a backup.
+    pub(crate) fn control(&self) -> PathBuf {
+        self.dir.join("control")
+    }
+
+    /// Where a copy lies that an inspection reads.
+    pub(crate) fn scratch(&self) -> PathBuf {
+        self.dir.join("inspect")
+    }
+
     pub(crate) fn damaged(&self) -> PathBuf {
         self.dir.join("damaged")
     }
@@ -115,13 +125,17 @@ impl Layout {
         }
     }
 
-    /// Makes an empty store where there is none; a crash half-way leaves none. True if it did.
-    pub(crate) fn create(&self) -> Result<bool, OpenError> {
+    /// Makes a store where there is none, with the rows that `fill` puts there; a crash half-way
+    /// leaves none. True if it did.
+    pub(crate) fn create(
+        &self,
+        fill: impl FnOnce(&Database, &Keyspace) -> fjall::Result<()>,
+    ) -> Result<bool, OpenError> {
         let (store, unfinished) = (self.store(), self.unfinished());
         if store.try_exists().map_err(|error| self.error(error))? {
             return Ok(false);
         }
-        self.build(&unfinished, Format::Two, |_, _| Ok(()))
+        self.build(&unfinished, Format::Two, fill)
             .map_err(|error| match error {
                 fjall::Error::Io(error) => self.error(error),
                 error => self.damage(error),

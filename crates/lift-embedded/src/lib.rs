@@ -25,8 +25,12 @@ mod files;
 mod open;
 mod salvage;
 mod report;
+mod backup;
+mod inspect;
 mod tasks;
 
+pub use self::backup::{BackupError, Holder, backup};
+pub use self::inspect::{Compacted, Counts, Inspection, compact, inspect};
 pub use self::open::{OpenError, Options};
 pub use self::report::{Gap, Lost, Report, Unreadable};
 pub use self::tasks::EmbeddedTasks;

@@ -14,6 +14,7 @@ use lift::task::record::{Record, State};
 use lift::task::store::Activity;
 use tokio::sync::mpsc;
 
+use crate::backup::Control;
 use crate::committer::{Committer, Op, Shared};
 use crate::files::{Format, Layout, ROWS, keyspace_options};
 use crate::group::Reach;
@@ -93,6 +94,7 @@ pub(crate) struct Opened {
     pub(crate) shared: Arc<Shared>,
     pub(crate) queue: mpsc::Sender<Op>,
     pub(crate) thread: Writing,
+    pub(crate) control: Option<Control>,
     pub(crate) report: Report,
 }
 
@@ -115,24 +117,16 @@ impl Writing {
 pub(crate) fn open(dir: &Path, options: &Options) -> Result<Opened, OpenError> {
     let files = Layout::new(dir);
     let lock = files.lock()?;
-    let mut report = Report {
-        created: files.create()?,
-        ..Report::default()
-    };
-    let format = files.check()?;
-    let witness = Witness::open(&files.witness()).map_err(|error| files.error(error))?;
-    let witnessed = witness.read().unwrap_or(0);
-    let mended = journal::mend(&files.database(), &files.damaged(), &mut report);
-    let mended = mended.map_err(|error| files.error(error))?;
-    let (database, rows) = open_database(&files, options)?;
-    let last = last_commit(&rows).map_err(|error| files.damage(error))?;
-    let settled = mended.settle(witnessed.saturating_sub(last), &mut report);
-    settled.map_err(|error| files.error(error))?;
-    match whole(&rows) {
-        Ok(true) => {}
-        Ok(false) => return Err(files.damage("a table has other rows forwards than backwards")),
-        Err(error) => return Err(files.damage(error)),
-    }
+    let created = files.create(|_, _| Ok(()))?;
+    let Recovered {
+        database,
+        rows,
+        witness,
+        last,
+        format,
+        mut report,
+    } = recover(&files, options)?;
+    report.created = created;
     let (index, voided) = read_all(&rows, &mut report).map_err(|error| files.damage(error))?;
     let (index, failure) = (Mutex::new(index), OnceLock::new());
     let shared = Arc::new(Shared {
@@ -140,13 +134,10 @@ pub(crate) fn open(dir: &Path, options: &Options) -> Result<Opened, OpenError> {
         database,
         index,
         failure,
+        gate: Mutex::new(()),
         _lock: lock,
     });
     let mut commit = last;
-    if witnessed > last {
-        // What is missing has been said; the numbers are given out again.
-        witness.restart(last).map_err(|error| files.error(error))?;
-    }
     if !voided.is_empty() {
         commit += 1;
         let written = shared.write(voided, commit, Reach::Disk);
@@ -179,6 +170,7 @@ pub(crate) fn open(dir: &Path, options: &Options) -> Result<Opened, OpenError> {
         thread: thread.map_err(|error| files.error(error))?,
         ended,
     };
+    let control = Control::listen(&files, &shared);
     if report.is_clean() {
         tracing::info!(%report, "store opened");
     } else {
@@ -188,6 +180,49 @@ pub(crate) fn open(dir: &Path, options: &Options) -> Result<Opened, OpenError> {
         shared,
         queue,
         thread,
+        control,
+        report,
+    })
+}
+
+/// The rows of a store as its journals have them, before any record is read.
+pub(crate) struct Recovered {
+    pub(crate) database: Database,
+    pub(crate) rows: Keyspace,
+    pub(crate) witness: Witness,
+    /// The number of the last commit.
+    pub(crate) last: u64,
+    pub(crate) format: Format,
+    pub(crate) report: Report,
+}
+
+/// Takes damage out of the journals and lets the database read them; the caller holds the lock.
+pub(crate) fn recover(files: &Layout, options: &Options) -> Result<Recovered, OpenError> {
+    let mut report = Report::default();
+    let format = files.check()?;
+    let witness = Witness::open(&files.witness()).map_err(|error| files.error(error))?;
+    let witnessed = witness.read().unwrap_or(0);
+    let mended = journal::mend(&files.database(), &files.damaged(), &mut report);
+    let mended = mended.map_err(|error| files.error(error))?;
+    let (database, rows) = open_database(files, options)?;
+    let last = last_commit(&rows).map_err(|error| files.damage(error))?;
+    let settled = mended.settle(witnessed.saturating_sub(last), &mut report);
+    settled.map_err(|error| files.error(error))?;
+    if witnessed > last {
+        // What is missing has been said; the numbers are given out again.
+        witness.restart(last).map_err(|error| files.error(error))?;
+    }
+    match whole(&rows) {
+        Ok(true) => {}
+        Ok(false) => return Err(files.damage("a table has other rows forwards than backwards")),
+        Err(error) => return Err(files.damage(error)),
+    }
+    Ok(Recovered {
+        database,
+        rows,
+        witness,
+        last,
+        format,
         report,
     })
 }

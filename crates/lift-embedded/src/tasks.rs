@@ -17,6 +17,7 @@ use lift::task::transition::{Applied, Transition};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use crate::backup::Control;
 use crate::committer::{Answer, Op, Shared};
 use crate::group::{met, read, read_error};
 use crate::layout::{self, Body, Held};
@@ -41,6 +42,8 @@ pub struct EmbeddedTasks {
     queue: Mutex<Option<mpsc::Sender<Op>>>,
     shared: Arc<Shared>,
     thread: Mutex<Option<Writing>>,
+    /// Ends before the store does.
+    _control: Option<Control>,
     report: Report,
     answer_within: Duration,
 }
@@ -58,12 +61,14 @@ impl EmbeddedTasks {
             shared,
             queue,
             thread,
+            control,
             report,
         } = open::open(dir, options)?;
         Ok(Self {
             queue: Mutex::new(Some(queue)),
             shared,
             thread: Mutex::new(Some(thread)),
+            _control: control,
             report,
             answer_within: options.answer_within,
         })

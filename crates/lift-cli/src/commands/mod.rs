@@ -5,3 +5,7 @@ mod conversation;
 mod texts;
 mod job;
 pub(crate) mod token;
+pub(crate) mod store;
+pub(crate) mod doctor;
+pub(crate) mod explain;
+pub(crate) mod pages;

@@ -2,7 +2,7 @@
 
 use std::{
     fmt::Write as _,
-    io::{self, Read, Write},
+    io::{self, Read},
     path::Path,
 };
 
@@ -17,6 +17,7 @@ use crate::{
     args::{InspectArgs, KeygenArgs, MintArgs, TokenCommand},
     config::Environment,
     failure::{Exit, Failure, chain, harmless},
+    output::{now_ms, print, say, spoken},
 };
 
 pub(crate) fn run(command: TokenCommand, environment: Environment) -> Result<(), Failure> {
@@ -168,15 +169,6 @@ fn moment(value: &Value, now_ms: u64) -> String {
     }
 }
 
-fn spoken(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        7_200..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} days", seconds / 86_400),
-    }
-}
-
 fn make_key(args: &KeygenArgs) -> Result<(), Failure> {
     if args.stdout {
         let pair = generate(args.algorithm).map_err(|error| {
@@ -192,13 +184,10 @@ fn make_key(args: &KeygenArgs) -> Result<(), Failure> {
     let dir = args.data_dir.join("keys");
     let (path, pair) = Keys::add(&dir, args.algorithm).map_err(|error| unusable(&dir, &error))?;
     print(&format!("{}\n", path.display()))?;
-    // A closed stderr is no failure.
-    let _ = writeln!(
-        io::stderr(),
+    say(&format!(
         "{} key {} signs from now on; tokens of the keys before it still verify",
-        pair.algorithm,
-        pair.kid
-    );
+        pair.algorithm, pair.kid
+    ));
     Ok(())
 }
 
@@ -221,7 +210,7 @@ fn from_stdin() -> Result<String, Failure> {
     Ok(text)
 }
 
-fn unusable(dir: &Path, error: &KeysError) -> Failure {
+pub(crate) fn unusable(dir: &Path, error: &KeysError) -> Failure {
     let help = match error {
         KeysError::Read(..) | KeysError::Write(..) => {
             "--data-dir names the server's data directory; run this as the user that runs the server"
@@ -237,23 +226,4 @@ fn unusable(dir: &Path, error: &KeysError) -> Failure {
         chain(error),
         help,
     )
-}
-
-fn print(text: &str) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-        .map_err(|error| {
-            Failure::file(
-                Exit::Failed,
-                "stdout cannot be written",
-                &error,
-                "check where it goes to",
-            )
-        })
-}
-
-fn now_ms() -> u64 {
-    u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default()
 }

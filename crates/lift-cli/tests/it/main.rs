@@ -13,3 +13,8 @@ mod reconnect;
 mod usage;
 mod signals;
 mod token;
+mod live;
+mod store;
+mod doctor;
+mod explain;
+mod pages;

@@ -105,9 +105,28 @@ fn bad_arguments_name_the_argument() {
 #[test]
 fn help_and_readme_show_every_exit_status() {
     let readme = include_str!("../../README.md");
-    for args in [&["--help"][..], &["ws", "--help"], &["token", "--help"]] {
-        let run = alone(args, "");
+    for command in [
+        "",
+        "ws",
+        "token",
+        "store",
+        "store inspect",
+        "store backup",
+        "store compact",
+        "doctor",
+        "explain",
+        "completions",
+        "man",
+    ] {
+        let args: Vec<_> = command.split_whitespace().chain(["--help"]).collect();
+        let run = alone(&args, "");
         assert_eq!((run.exit, &*run.stderr), (Some(0), ""), "{args:?}");
+        let example = format!("  lift {command}");
+        let has_example = run.stdout.contains("Example") && run.stdout.contains(&example);
+        assert!(
+            command.is_empty() || has_example,
+            "{command} has no example"
+        );
         for row in lift_cli::args::EXIT_STATUS.lines().skip(1) {
             let (status, meaning) = row.trim().split_once(' ').unwrap();
             assert!(

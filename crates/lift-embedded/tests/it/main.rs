@@ -14,3 +14,7 @@ mod reopen;
 mod refuse;
 #[cfg(test)]
 mod damage;
+#[cfg(test)]
+mod backup;
+#[cfg(test)]
+mod upkeep;

@@ -10,11 +10,21 @@ use streamer::auth::Algorithm;
 
 use crate::expect::Expect;
 
+mod upkeep;
+
+pub use upkeep::{
+    BackupArgs, CompactArgs, CompletionsArgs, DoctorArgs, ExplainArgs, InspectStoreArgs, ManArgs,
+    Shell, StoreArgs, StoreCommand,
+};
+use upkeep::{
+    COMPLETIONS_EXAMPLES, DOCTOR_EXAMPLES, EXPLAIN_EXAMPLES, MAN_EXAMPLES, STORE_EXAMPLES,
+};
+
 /// The exit status table, as `--help` and the README print it.
 pub const EXIT_STATUS: &str = "\
 Exit status:
   0    done as asked
-  1    a message was refused, a request failed or was cancelled, a file could not be used
+  1    a message was refused, a request failed or was cancelled, a check failed, a file could not be used
   2    the command line, or a value in it, cannot work
   3    an expected message, or an answer, did not come in time
   4    no connection could be made
@@ -44,7 +54,7 @@ Examples:
   lift token inspect --data-dir .streamer - < token
   lift token keygen --algorithm EdDSA";
 
-/// Talk to a WebSocket server; make and read tokens.
+/// Talk to a WebSocket server, make its tokens, look after its data directory, explain its codes.
 #[derive(Debug, Parser)]
 #[command(name = "lift", version, after_help = EXIT_STATUS, arg_required_else_help = true)]
 pub struct Args {
@@ -62,6 +72,21 @@ pub enum Command {
     /// Make and read the tokens of one machine.
     #[command(after_help = format!("{TOKEN_EXAMPLES}\n\n{EXIT_STATUS}"))]
     Token(TokenArgs),
+    /// Look into, back up or pack the store of a data directory.
+    #[command(after_help = format!("{STORE_EXAMPLES}\n\n{EXIT_STATUS}"))]
+    Store(StoreArgs),
+    /// Check a data directory, this machine and a server; exits with 1 if a check failed.
+    #[command(after_help = format!("{DOCTOR_EXAMPLES}\n\n{EXIT_STATUS}"))]
+    Doctor(DoctorArgs),
+    /// Say what an error code, a close code or a refused handshake means, and what to do.
+    #[command(after_help = format!("{EXPLAIN_EXAMPLES}\n\n{EXIT_STATUS}"))]
+    Explain(ExplainArgs),
+    /// Print what makes a shell complete this command's arguments.
+    #[command(after_help = format!("{COMPLETIONS_EXAMPLES}\n\n{EXIT_STATUS}"))]
+    Completions(CompletionsArgs),
+    /// Print the man page, or write those of all commands.
+    #[command(after_help = format!("{MAN_EXAMPLES}\n\n{EXIT_STATUS}"))]
+    Man(ManArgs),
 }
 
 /// `lift ws`.
