@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use streamer::auth::{Keys, MintRequest, mint};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +27,25 @@ const TALKING: usize = 16;
 /// Connections that only are there.
 const IDLE: u32 = 2_000;
 /// Connections that each wait for one durable request at a time.
-const WAITING: usize = 256;
+const WAITING: [usize; 2] = [64, 256];
+/// Messages that a connection has under way at a time.
+const DEPTHS: [usize; 2] = [1, 16];
+/// Connections that hear a broadcast, and how many broadcasts.
+const LISTENING: u32 = 8_000;
+const BROADCASTS: u32 = 10;
+/// Messages per second of the open loop, over so many connections.
+const PACE: u32 = 1_000;
+const PACED: usize = 100;
+/// The rules of `streamer` that a benchmark from one user and one address does without.
+const RELAXED: [&str; 7] = [
+    "--connection-rate=off",
+    "--user-rate=off",
+    "--tenant-rate=off",
+    "--user-connect-rate=off",
+    "--tenant-connect-rate=off",
+    "--connections-per-user-max=100000",
+    "--connections-per-tenant-max=100000",
+];
 /// Characters of a message's payload.
 const PAYLOAD: usize = 200;
 /// What the floor appends: about what one durable step of a request writes.
@@ -42,8 +60,10 @@ fn main() -> Result<()> {
         .build()?;
     match args.first().map(String::as_str) {
         Some("tcp-echo") => runtime.block_on(tcp_echo()),
+        Some("ws-echo") => runtime.block_on(ws_echo()),
         Some("gateway-echo") => runtime.block_on(gateway_echo()),
-        Some("no-op") => runtime.block_on(no_op(Path::new(args.get(1).ok_or("no directory")?))),
+        Some("gateway-json-echo") => runtime.block_on(gateway_json_echo()),
+        Some("app") => runtime.block_on(app(Path::new(args.get(1).ok_or("no directory")?))),
         seconds => {
             let seconds = seconds.map_or(Ok(5), str::parse)?;
             runtime.block_on(figures(Duration::from_secs(seconds)))
@@ -62,35 +82,85 @@ async fn figures(time: Duration) -> Result<()> {
         },
     )?;
     let dir = tempfile::tempdir()?;
-    println!(
-        "CPU per message, {TALKING} connections with one message of {PAYLOAD} characters under way each\n"
-    );
-    println!("| server | messages/s | CPU µs/message | against TCP echo |");
-    println!("|---|--:|--:|--:|");
+    println!("`streamer` runs with {}\n", RELAXED.join(" "));
     let bare = TcpEcho::start()?;
-    let floor = bare.talk("bare tokio TCP echo", time).await?;
-    Server::example(&["gateway-echo"])?
-        .talk_frames("gateway, in-process echo", None, time, floor)
+    println!("Echo of {PAYLOAD} characters, {TALKING} connections; CPU of the server's process\n");
+    println!(
+        "| server | under way | messages/s | CPU µs/message | messages per CPU second against the WebSocket echo |"
+    );
+    println!("|---|--:|--:|--:|--:|");
+    bare.talk("bare tokio TCP echo", time).await?;
+    for depth in DEPTHS {
+        let mut floor = None;
+        for (name, mode) in [
+            ("hand-written WebSocket echo", "ws-echo"),
+            ("gateway, in-process echo", "gateway-echo"),
+            ("gateway, the same by event JSON", "gateway-json-echo"),
+        ] {
+            let server = Server::example(&[mode])?;
+            let cpu = server.talk_frames(name, None, time, depth, floor).await?;
+            floor.get_or_insert(cpu);
+        }
+        let (streamer, token) = streamer(&dir.path().join(format!("streamer-{depth}")))?;
+        streamer
+            .talk_frames("streamer, action `echo`", Some(&token), time, depth, floor)
+            .await?;
+    }
+
+    scale(dir.path(), time).await
+}
+
+/// Latency, connections, broadcasts, memory, durable requests.
+async fn scale(dir: &Path, time: Duration) -> Result<()> {
+    println!(
+        "\nLatency of an echo at {PACE} messages/s, open loop, from the intended time; {PACED} connections\n"
+    );
+    println!("| server | p50 ms | p99 ms | max ms |");
+    println!("|---|--:|--:|--:|");
+    let server = Server::example(&["ws-echo"])?;
+    server
+        .paced("hand-written WebSocket echo", None, time * 2)
         .await?;
-    let (streamer, token) = streamer(&dir.path().join("streamer"))?;
+    drop(server);
+    let (streamer, token) = self::streamer(&dir.join("paced"))?;
     streamer
-        .talk_frames("streamer, action `echo`", Some(&token), time, floor)
+        .paced("streamer, action `echo`", Some(&token), time * 2)
         .await?;
+    drop(streamer);
+
+    println!("\nConnections: TLS off, token verified, registered\n");
+    println!("| connections/s | CPU µs/connection |");
+    println!("|--:|--:|");
+    let (streamer, token) = self::streamer(&dir.join("connects"))?;
+    streamer.connects(&token).await?;
+    drop(streamer);
+
+    println!(
+        "\n{BROADCASTS} broadcasts to a tenant's {LISTENING} connections, one after the other\n"
+    );
+    println!("| deliveries/s | deliveries per CPU second of the server | all received after ms |");
+    println!("|--:|--:|--:|");
+    broadcast(&dir.join("broadcast")).await?;
 
     println!("\nMemory per idle connection, {IDLE} of them\n");
     println!("| server | KiB/connection | against TCP echo |");
     println!("|---|--:|--:|");
     let bare = TcpEcho::start()?;
     let floor = bare.0.idle("bare tokio TCP echo", None, None).await?;
-    let (streamer, token) = self::streamer(&dir.path().join("idle"))?;
+    let (streamer, token) = self::streamer(&dir.join("idle"))?;
     streamer
         .idle("streamer, authenticated", Some(&token), Some(floor))
         .await?;
 
-    println!("\nDurable no-op requests, enqueue to complete, {WAITING} at once\n");
-    println!("| requests/s | floor: fdatasync/s | requests / floor | CPU µs/request |");
-    println!("|--:|--:|--:|--:|");
-    durable(dir.path(), time).await
+    println!("\nDurable no-op requests, enqueue to complete\n");
+    println!(
+        "| clients | requests/s | floor: fdatasync/s | requests / floor | CPU µs/request | BullMQ jobs/s | requests / BullMQ |"
+    );
+    println!("|--:|--:|--:|--:|--:|--:|--:|");
+    for clients in WAITING {
+        durable(dir, clients, time).await?;
+    }
+    Ok(())
 }
 
 /// A server in its own process; it is killed with this value.
@@ -157,8 +227,9 @@ impl Server {
         name: &str,
         token: Option<&str>,
         time: Duration,
-        floor: f64,
-    ) -> Result<()> {
+        depth: usize,
+        floor: Option<f64>,
+    ) -> Result<f64> {
         let message = format!(
             r#"{{"id":"1","action":"echo","payload":"{}"}}"#,
             "x".repeat(PAYLOAD)
@@ -166,13 +237,16 @@ impl Server {
         let mut talking = JoinSet::new();
         let (started, cpu) = (Instant::now(), self.cpu()?);
         for _ in 0..TALKING {
-            let (mut socket, message) = (open(&self.address, token).await?, frame(&message));
+            let mut socket = open(&self.address, token).await?;
+            let messages = frame(&message).repeat(depth);
             talking.spawn(async move {
                 let mut count = 0_u32;
                 while started.elapsed() < time {
-                    socket.get_mut().write_all(&message).await?;
-                    read_frame(&mut socket).await?;
-                    count += 1;
+                    socket.get_mut().write_all(&messages).await?;
+                    for _ in 0..depth {
+                        read_frame(&mut socket).await?;
+                        count += 1;
+                    }
                 }
                 Result::Ok(count)
             });
@@ -180,9 +254,88 @@ impl Server {
         let messages = total(talking).await?;
         let cpu = (self.cpu()? - cpu) * 1e6 / messages;
         println!(
-            "| {name} | {:.0} | {cpu:.1} | {:.2} |",
+            "| {name} | {depth} | {:.0} | {cpu:.1} | {:.2} |",
             messages / started.elapsed().as_secs_f64(),
-            cpu / floor
+            floor.unwrap_or(cpu) / cpu
+        );
+        Ok(cpu)
+    }
+
+    /// Sends at set times, whether answers come or not.
+    async fn paced(&self, name: &str, token: Option<&str>, time: Duration) -> Result<()> {
+        let message = format!(
+            r#"{{"id":"1","action":"echo","payload":"{}"}}"#,
+            "x".repeat(PAYLOAD)
+        );
+        let each = Duration::from_secs(1) * u32::try_from(PACED)? / PACE;
+        let (mut reading, started) = (JoinSet::new(), tokio::time::Instant::now());
+        for n in 0..PACED {
+            let (mut read, mut write) = open(&self.address, token).await?.into_inner().into_split();
+            let first = started
+                + Duration::from_millis(500)
+                + each * u32::try_from(n)? / u32::try_from(PACED)?;
+            let count = u32::try_from(time.as_micros() / each.as_micros())?;
+            let message = frame(&message);
+            reading.spawn(async move {
+                let send = async {
+                    for n in 0..count {
+                        tokio::time::sleep_until(first + each * n).await;
+                        write.write_all(&message).await?;
+                    }
+                    Result::Ok(())
+                };
+                let mut latencies = Vec::new();
+                let mut socket = BufReader::new(&mut read);
+                let hear = async {
+                    for n in 0..count {
+                        read_frame(&mut socket).await?;
+                        latencies.push((first + each * n).elapsed());
+                    }
+                    Result::Ok(())
+                };
+                tokio::try_join!(send, hear)?;
+                Result::Ok(latencies)
+            });
+        }
+        let mut all = Vec::new();
+        while let Some(latencies) = reading.join_next().await {
+            all.extend(latencies??);
+        }
+        all.sort_unstable();
+        let at = |percent: usize| {
+            all.get((all.len() - 1) * percent / 100)
+                .copied()
+                .unwrap_or_default()
+        };
+        let ms = |latency: Duration| latency.as_secs_f64() * 1e3;
+        println!(
+            "| {name} | {:.1} | {:.1} | {:.1} |",
+            ms(at(50)),
+            ms(at(99)),
+            ms(at(100))
+        );
+        Ok(())
+    }
+
+    /// Opens connections, 16 at a time, and closes them.
+    async fn connects(&self, token: &str) -> Result<()> {
+        const EACH: u32 = 250;
+        let (started, cpu) = (Instant::now(), self.cpu()?);
+        let mut connecting = JoinSet::new();
+        for _ in 0..TALKING {
+            let (address, token) = (self.address.clone(), token.to_owned());
+            connecting.spawn(async move {
+                for _ in 0..EACH {
+                    open(&address, Some(&token)).await?;
+                }
+                Result::Ok(EACH)
+            });
+        }
+        let connections = total(connecting).await?;
+        let rate = connections / started.elapsed().as_secs_f64();
+        println!(
+            "| {rate:.0} | {:.0} |",
+            (self.cpu()? - cpu) * 1e6 / connections
         );
         Ok(())
     }
@@ -230,7 +383,7 @@ impl TcpEcho {
         Server::example(&["tcp-echo"]).map(Self)
     }
 
-    async fn talk(&self, name: &str, time: Duration) -> Result<f64> {
+    async fn talk(&self, name: &str, time: Duration) -> Result<()> {
         let mut talking = JoinSet::new();
         let (started, cpu) = (Instant::now(), self.0.cpu()?);
         for _ in 0..TALKING {
@@ -248,10 +401,10 @@ impl TcpEcho {
         let messages = total(talking).await?;
         let cpu = (self.0.cpu()? - cpu) * 1e6 / messages;
         println!(
-            "| {name} | {:.0} | {cpu:.1} | 1 |",
+            "| {name} | 1 | {:.0} | {cpu:.1} | |",
             messages / started.elapsed().as_secs_f64()
         );
-        Ok(cpu)
+        Ok(())
     }
 }
 
@@ -296,7 +449,7 @@ fn frame(text: &str) -> Vec<u8> {
     .concat()
 }
 
-async fn read_frame(socket: &mut Socket) -> Result<Vec<u8>> {
+async fn read_frame(socket: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>> {
     let _kind = socket.read_u8().await?;
     let length = match socket.read_u8().await? {
         126 => usize::from(socket.read_u16().await?),
@@ -327,7 +480,8 @@ fn streamer(dir: &Path) -> Result<(Server, String)> {
             "warn",
             "--data-dir",
         ])
-        .arg(dir);
+        .arg(dir)
+        .args(RELAXED);
     let server = Server::start(&mut command)?;
     #[expect(clippy::disallowed_methods, reason = "the server has the real clock")]
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
@@ -343,14 +497,54 @@ fn streamer(dir: &Path) -> Result<(Server, String)> {
     Ok((server, mint(&Keys::open(&dir.join("keys"))?, &request)?))
 }
 
-async fn durable(dir: &Path, time: Duration) -> Result<()> {
-    let store = dir.join("durable");
+async fn broadcast(dir: &Path) -> Result<()> {
+    let server = Server::example(&["app", dir.to_str().ok_or("not UTF-8")?])?;
+    let mut shouter = open(&server.address, None).await?;
+    let (heard, mut hearing) = tokio::sync::mpsc::channel::<()>(1_024);
+    let mut listening = JoinSet::new();
+    for _ in 1..LISTENING {
+        let (mut socket, heard) = (open(&server.address, None).await?, heard.clone());
+        listening.spawn(async move {
+            while read_frame(&mut socket).await.is_ok() {
+                if heard.send(()).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    let message = frame(r#"{"id":"1","action":"shout"}"#);
+    let (started, cpu) = (Instant::now(), server.cpu()?);
+    let mut slowest = Duration::ZERO;
+    for _ in 0..BROADCASTS {
+        let began = Instant::now();
+        shouter.get_mut().write_all(&message).await?;
+        for _ in 1..LISTENING {
+            hearing.recv().await.ok_or("nobody listens")?;
+        }
+        slowest = slowest.max(began.elapsed());
+        // Its own, and the answer.
+        for _ in 0..2 {
+            read_frame(&mut shouter).await?;
+        }
+    }
+    let deliveries = f64::from(LISTENING * BROADCASTS);
+    println!(
+        "| {:.0} | {:.0} | {:.0} |",
+        deliveries / started.elapsed().as_secs_f64(),
+        deliveries / (server.cpu()? - cpu),
+        slowest.as_secs_f64() * 1e3
+    );
+    Ok(())
+}
+
+async fn durable(dir: &Path, clients: usize, time: Duration) -> Result<()> {
+    let store = dir.join(format!("durable-{clients}"));
     let before = floor(&dir.join("floor"), time / 2)?;
-    let server = Server::example(&["no-op", store.to_str().ok_or("not UTF-8")?])?;
+    let server = Server::example(&["app", store.to_str().ok_or("not UTF-8")?])?;
     let message = frame(r#"{"id":"1","action":"no-op","payload":{"input":"orders.csv"}}"#);
     let mut waiting = JoinSet::new();
     let (started, cpu) = (Instant::now(), server.cpu()?);
-    for _ in 0..WAITING {
+    for _ in 0..clients {
         let (mut socket, message) = (open(&server.address, None).await?, message.clone());
         waiting.spawn(async move {
             let mut count = 0_u32;
@@ -371,10 +565,33 @@ async fn durable(dir: &Path, time: Duration) -> Result<()> {
     drop(server);
     let floor = f64::midpoint(before, floor(&dir.join("floor"), time / 2)?);
     println!(
-        "| {rate:.0} | {floor:.0} | {:.2} | {cpu:.0} |",
-        rate / floor
+        "| {clients} | {rate:.0} | {floor:.0} | {:.2} | {cpu:.0} | {} |",
+        rate / floor,
+        bullmq(clients, time)?.map_or("not measured | ".to_owned(), |jobs| format!(
+            "{jobs:.0} | {:.1}",
+            rate / jobs
+        )),
     );
     Ok(())
+}
+
+/// Jobs per second of BullMQ on a Redis that syncs every write, where the machine has Redis.
+fn bullmq(clients: usize, time: Duration) -> Result<Option<f64>> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/bullmq/run.sh");
+    if Command::new("redis-server")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
+        return Ok(None);
+    }
+    let (clients, seconds) = (clients.to_string(), time.as_secs().to_string());
+    let output = Command::new("bash")
+        .args([script, &clients, &seconds])
+        .stderr(Stdio::null())
+        .output()?;
+    let jobs = String::from_utf8(output.stdout)?;
+    Ok(Some(jobs.trim().parse().map_err(|_| "BullMQ did not run")?))
 }
 
 /// How often a second this disk takes an append and makes it durable.
@@ -411,7 +628,75 @@ async fn tcp_echo() -> Result<()> {
     }
 }
 
+/// A WebSocket echo by hand, for clients that keep to RFC 6455: one read, its frames turned round, one write.
+async fn ws_echo() -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    println!("listens on ws://{}", listener.local_addr()?);
+    let mut tasks = JoinSet::new();
+    loop {
+        let (mut stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        tasks.spawn(async move {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                if stream.read_buf(&mut head).await? == 0 {
+                    return Ok(());
+                }
+            }
+            // The clients of this benchmark do not check the key's answer.
+            let answer = b"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n";
+            stream.write_all(answer).await?;
+            let (mut read, mut written) = (Vec::with_capacity(8192), Vec::with_capacity(8192));
+            while stream.read_buf(&mut read).await? > 0 {
+                let mut done = 0;
+                while let Some(used) = turn_round(read.get(done..).unwrap_or_default(), &mut written) {
+                    done += used;
+                }
+                read.drain(..done);
+                stream.write_all(&written).await?;
+                written.clear();
+            }
+            Result::Ok(())
+        });
+    }
+}
+
+/// Writes the first frame back unmasked; its length, unless it is not whole yet.
+fn turn_round(bytes: &[u8], written: &mut Vec<u8>) -> Option<usize> {
+    let (short, rest) = (bytes.get(1)? & 0x7f, bytes.get(2..)?);
+    let (length, rest, head) = match short {
+        126 => (
+            usize::from(u16::from_be_bytes(*rest.first_chunk()?)),
+            rest.get(2..)?,
+            4,
+        ),
+        short => (usize::from(short), rest, 2),
+    };
+    let mask = rest.first_chunk::<4>()?;
+    let payload = rest.get(4..4 + length)?;
+    written.push(*bytes.first()?);
+    written.push(short);
+    written.extend(bytes.get(2..head)?);
+    let masks = mask.iter().cycle();
+    written.extend(payload.iter().zip(masks).map(|(byte, mask)| byte ^ mask));
+    Some(head + 4 + length)
+}
+
 async fn gateway_echo() -> Result<()> {
+    use lift_gateway::{Answer, Gateway, Integration, Invocation, InvokeError, Rules};
+    let echo = tower::service_fn(async |invocation: Invocation| {
+        let message = invocation.event.message();
+        let body = message.map(|message| message.body.into_owned());
+        Ok::<_, InvokeError>(Answer::text(body.unwrap_or_default().into()))
+    });
+    let rules = Rules::default().two_way("$default").two_way("echo");
+    let gateway = Gateway::new(rules, Integration::new(echo));
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    println!("listens on ws://{}", listener.local_addr()?);
+    Ok(gateway.serve(listener, CancellationToken::new()).await?)
+}
+
+async fn gateway_json_echo() -> Result<()> {
     use lift_gateway::{Answer, Gateway, Integration, Invocation, InvokeError, Rules};
     #[derive(serde::Deserialize)]
     struct Event {
@@ -441,11 +726,18 @@ async fn gateway_echo() -> Result<()> {
     Ok(gateway.serve(listener, CancellationToken::new()).await?)
 }
 
-async fn no_op(dir: &Path) -> Result<()> {
+/// An app without limits of rates, for whoever comes.
+async fn app(dir: &Path) -> Result<()> {
+    use lift::outbound::{Broadcast, Outbound, To};
     let mut limits = lift::limits::Limits::default();
-    (limits.running_max, limits.running_per_owner_max) = (WAITING, WAITING);
+    (limits.running_max, limits.running_per_owner_max) = (256, 256);
+    let shout = async |owner: lift::id::Owner, out: Outbound| {
+        let news = To::Tenant(owner.tenant);
+        Ok::<Broadcast, lift::error::Error>(out.broadcast(news, r#"{"type":"news"}"#).await?)
+    };
     let app = lift::app::App::new()
         .limits(limits)
+        .on("shout", shout)
         .task("no-op", async |payload: lift::json::Json| {
             Ok::<_, lift::error::Error>(payload)
         });

@@ -1,6 +1,7 @@
 //! What was typed: the command line and `STREAMER_*` come in, commands and settings go out.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -179,6 +180,8 @@ settings! {
     idle_timeout: Span, "STREAMER_IDLE_TIMEOUT";
     /// Age at which a connection is closed, 2h as on AWS [default: never].
     connection_lifetime: Span, "STREAMER_CONNECTION_LIFETIME";
+    /// How many times faster the two above pass: for trying out what they do [default: 1].
+    time_scale: NonZeroU32, "STREAMER_TIME_SCALE";
     /// Time for a drain on SIGTERM [default: 10s].
     drain_timeout: Span, "STREAMER_DRAIN_TIMEOUT";
     /// Deadline of a request that names none [default: 1h].

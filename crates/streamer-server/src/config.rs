@@ -167,6 +167,7 @@ fn server(settings: &Settings, data_dir: PathBuf) -> anyhow::Result<Options> {
     options.drain = span(settings.drain_timeout, options.drain);
     let limits = &mut options.rules.limits;
     limits.idle = settings.idle_timeout.map(|Span(idle)| idle).or(limits.idle);
+    limits.speed = settings.time_scale.unwrap_or(limits.speed);
     limits.lifetime = settings.connection_lifetime.map(|Span(lifetime)| lifetime);
     Ok(options)
 }

@@ -172,6 +172,13 @@ fn banner(config: &Config, server: &Server) -> std::io::Result<()> {
     let rate = |rate: Option<lift::rate::Rate>| {
         rate.map_or_else(|| "off".to_owned(), |rate| rate.to_string())
     };
+    let relaxed = gateway.relaxed();
+    let relaxed = relaxed.iter().map(ToString::to_string);
+    let relaxed = relaxed.collect::<Vec<_>>().join(", ");
+    writeln!(
+        out,
+        "  relaxed  {relaxed}: quotas of API Gateway that are off"
+    )?;
     writeln!(
         out,
         "  rates    connection {}, user {}, tenant {}; connects: user {}, tenant {}",

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::UNLIMITED;
 use crate::raw::Raw;
 use crate::support::home::Home;
 use crate::support::{orders, within};
@@ -12,7 +13,7 @@ use crate::support::{orders, within};
 async fn a_process_without_descriptors_serves_on_and_says_so_once() {
     let home = Home::new();
     let few = ["sh", "-c", r#"ulimit -n 48; exec "$0" "$@""#];
-    let server = home.start_at("127.0.0.1:0", &few, &[]).await;
+    let server = home.start_at("127.0.0.1:0", &few, &UNLIMITED).await;
     orders::write(&home.objects("acme").join("in.csv"), 10, 1);
     let token = home.token("ada", "acme");
     let mut ada = server.connect(&token).await;
@@ -77,12 +78,8 @@ async fn a_clock_that_jumps_an_hour_either_way_changes_nothing() {
         "FAKETIME_DONT_FAKE_MONOTONIC=1",
     ];
     // A deadline is a time of day: one within the jump passes.
-    let args = [
-        "--process-checkpoint-every",
-        "50ms",
-        "--request-timeout",
-        "4h",
-    ];
+    let mut args = UNLIMITED.to_vec();
+    args.extend(["--process-checkpoint-every=50ms", "--request-timeout=4h"]);
     let mut server = home.start_at("127.0.0.1:0", &under, &args).await;
     let token = home.token_with("ada", "acme", |token| {
         token.expires_in = Duration::from_secs(4 * 3600)

@@ -29,3 +29,12 @@ mod messages;
 mod tokens;
 mod keys;
 mod faults;
+
+/// For tests whose one client asks for more than the rules of rates allow it.
+pub(crate) const UNLIMITED: [&str; 5] = [
+    "--connection-rate=off",
+    "--user-rate=off",
+    "--user-connect-rate=off",
+    "--tenant-connect-rate=off",
+    "--connections-per-user-max=100000",
+];

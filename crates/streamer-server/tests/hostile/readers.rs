@@ -3,6 +3,7 @@
 
 use serde_json::json;
 
+use crate::UNLIMITED;
 use crate::raw::{End, Raw, text};
 use crate::siege::{Memory, count, crowd, during};
 use crate::support::home::{Home, Server};
@@ -31,7 +32,7 @@ async fn open(server: &Server) -> u64 {
 async fn clients_that_never_read_are_let_go() {
     let readers = count("HOSTILE_READERS", 40);
     let home = Home::new();
-    let server = home.start(&[]).await;
+    let server = home.start(&UNLIMITED).await;
     let replays = ended(&home, &server).await;
     let peak_mib = 32 + u64::try_from(readers).unwrap() * READER_KIB / 1024;
     during(
