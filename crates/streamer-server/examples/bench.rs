@@ -591,7 +591,10 @@ fn bullmq(clients: usize, time: Duration) -> Result<Option<f64>> {
         .stderr(Stdio::null())
         .output()?;
     let jobs = String::from_utf8(output.stdout)?;
-    Ok(Some(jobs.trim().parse().map_err(|_| "BullMQ did not run")?))
+    let jobs = jobs.trim().parse();
+    Ok(Some(
+        jobs.map_err(|error| format!("BullMQ did not run: {error}"))?,
+    ))
 }
 
 /// How often a second this disk takes an append and makes it durable.

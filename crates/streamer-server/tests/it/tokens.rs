@@ -107,7 +107,9 @@ async fn a_browser_from_elsewhere_is_forbidden_where_origins_are_listed() {
 #[tokio::test]
 async fn after_the_token_expires_only_ping_is_answered_and_what_was_accepted_goes_on() {
     let home = Home::new();
-    let server = home.start(&[]).await;
+    let server = home
+        .start(&["--connection-rate=off", "--user-rate=off"])
+        .await;
     orders::write(&home.objects("acme").join("in.csv"), 2_000, 1);
     let short = home.token_with("ada", "acme", |token| {
         token.expires_in = Duration::from_secs(1)
