@@ -6,6 +6,9 @@
 //! client drives all of them with the same code. The machine should have nothing else to do.
 #![expect(clippy::print_stdout, reason = "the table is the output")]
 
+mod servers;
+mod wire;
+
 use std::error::Error;
 use std::fs::File;
 use std::io::Write;
@@ -15,10 +18,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use streamer::auth::{Keys, MintRequest, mint};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+
+use crate::wire::{frame, open, read_frame, tcp};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -59,11 +62,13 @@ fn main() -> Result<()> {
         .enable_all()
         .build()?;
     match args.first().map(String::as_str) {
-        Some("tcp-echo") => runtime.block_on(tcp_echo()),
-        Some("ws-echo") => runtime.block_on(ws_echo()),
-        Some("gateway-echo") => runtime.block_on(gateway_echo()),
-        Some("gateway-json-echo") => runtime.block_on(gateway_json_echo()),
-        Some("app") => runtime.block_on(app(Path::new(args.get(1).ok_or("no directory")?))),
+        Some("tcp-echo") => runtime.block_on(servers::tcp_echo()),
+        Some("ws-echo") => runtime.block_on(servers::ws_echo()),
+        Some("gateway-echo") => runtime.block_on(servers::gateway_echo()),
+        Some("gateway-json-echo") => runtime.block_on(servers::gateway_json_echo()),
+        Some("app") => {
+            runtime.block_on(servers::app(Path::new(args.get(1).ok_or("no directory")?)))
+        }
         seconds => {
             let seconds = seconds.map_or(Ok(5), str::parse)?;
             runtime.block_on(figures(Duration::from_secs(seconds)))
@@ -408,58 +413,6 @@ impl TcpEcho {
     }
 }
 
-type Socket = BufReader<TcpStream>;
-
-async fn tcp(address: &str) -> Result<Socket> {
-    let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    Ok(BufReader::new(stream))
-}
-
-/// A WebSocket by hand (RFC 6455): the client's own cost stays near that of plain TCP.
-async fn open(address: &str, token: Option<&str>) -> Result<Socket> {
-    let mut socket = tcp(address).await?;
-    let bearer = token
-        .map(|token| format!("authorization: Bearer {token}\r\n"))
-        .unwrap_or_default();
-    let head = format!(
-        "GET / HTTP/1.1\r\nhost: {address}\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
-         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n{bearer}\r\n"
-    );
-    socket.get_mut().write_all(head.as_bytes()).await?;
-    let mut answer = Vec::new();
-    while !answer.ends_with(b"\r\n\r\n") {
-        answer.push(socket.read_u8().await?);
-    }
-    match answer.starts_with(b"HTTP/1.1 101") {
-        true => Ok(socket),
-        false => Err(String::from_utf8_lossy(&answer).into_owned().into()),
-    }
-}
-
-/// A masked text frame; the mask is zero.
-fn frame(text: &str) -> Vec<u8> {
-    let length = u16::try_from(text.len()).unwrap_or(u16::MAX).to_be_bytes();
-    [
-        &[0x81, 0x80 | 126],
-        length.as_slice(),
-        &[0; 4],
-        text.as_bytes(),
-    ]
-    .concat()
-}
-
-async fn read_frame(socket: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>> {
-    let _kind = socket.read_u8().await?;
-    let length = match socket.read_u8().await? {
-        126 => usize::from(socket.read_u16().await?),
-        length => usize::from(length),
-    };
-    let mut payload = vec![0; length];
-    socket.read_exact(&mut payload).await?;
-    Ok(payload)
-}
-
 /// The binary beside this example, and a token for it.
 fn streamer(dir: &Path) -> Result<(Server, String)> {
     let example = std::env::current_exe()?;
@@ -608,147 +561,4 @@ fn floor(path: &Path, time: Duration) -> Result<f64> {
         appends += 1.0;
     }
     Ok(appends / started.elapsed().as_secs_f64())
-}
-
-async fn tcp_echo() -> Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    println!("listens on tcp://{}", listener.local_addr()?);
-    let mut tasks = JoinSet::new();
-    loop {
-        let (mut stream, _) = listener.accept().await?;
-        stream.set_nodelay(true)?;
-        tasks.spawn(async move {
-            let mut bytes = [0; 1024];
-            while let Ok(count @ 1..) = stream.read(&mut bytes).await {
-                let Some(read) = bytes.get(..count) else {
-                    return;
-                };
-                if stream.write_all(read).await.is_err() {
-                    return;
-                }
-            }
-        });
-    }
-}
-
-/// A WebSocket echo by hand, for clients that keep to RFC 6455: one read, its frames turned round, one write.
-async fn ws_echo() -> Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    println!("listens on ws://{}", listener.local_addr()?);
-    let mut tasks = JoinSet::new();
-    loop {
-        let (mut stream, _) = listener.accept().await?;
-        stream.set_nodelay(true)?;
-        tasks.spawn(async move {
-            let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") {
-                if stream.read_buf(&mut head).await? == 0 {
-                    return Ok(());
-                }
-            }
-            // The clients of this benchmark do not check the key's answer.
-            let answer = b"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n";
-            stream.write_all(answer).await?;
-            let (mut read, mut written) = (Vec::with_capacity(8192), Vec::with_capacity(8192));
-            while stream.read_buf(&mut read).await? > 0 {
-                let mut done = 0;
-                while let Some(used) = turn_round(read.get(done..).unwrap_or_default(), &mut written) {
-                    done += used;
-                }
-                read.drain(..done);
-                stream.write_all(&written).await?;
-                written.clear();
-            }
-            Result::Ok(())
-        });
-    }
-}
-
-/// Writes the first frame back unmasked; its length, unless it is not whole yet.
-fn turn_round(bytes: &[u8], written: &mut Vec<u8>) -> Option<usize> {
-    let (short, rest) = (bytes.get(1)? & 0x7f, bytes.get(2..)?);
-    let (length, rest, head) = match short {
-        126 => (
-            usize::from(u16::from_be_bytes(*rest.first_chunk()?)),
-            rest.get(2..)?,
-            4,
-        ),
-        short => (usize::from(short), rest, 2),
-    };
-    let mask = rest.first_chunk::<4>()?;
-    let payload = rest.get(4..4 + length)?;
-    written.push(*bytes.first()?);
-    written.push(short);
-    written.extend(bytes.get(2..head)?);
-    let masks = mask.iter().cycle();
-    written.extend(payload.iter().zip(masks).map(|(byte, mask)| byte ^ mask));
-    Some(head + 4 + length)
-}
-
-async fn gateway_echo() -> Result<()> {
-    use lift_gateway::{Answer, Gateway, Integration, Invocation, InvokeError, Rules};
-    let echo = tower::service_fn(async |invocation: Invocation| {
-        let message = invocation.event.message();
-        let body = message.map(|message| message.body.into_owned());
-        Ok::<_, InvokeError>(Answer::text(body.unwrap_or_default().into()))
-    });
-    let rules = Rules::default().two_way("$default").two_way("echo");
-    let gateway = Gateway::new(rules, Integration::new(echo));
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    println!("listens on ws://{}", listener.local_addr()?);
-    Ok(gateway.serve(listener, CancellationToken::new()).await?)
-}
-
-async fn gateway_json_echo() -> Result<()> {
-    use lift_gateway::{Answer, Gateway, Integration, Invocation, InvokeError, Rules};
-    #[derive(serde::Deserialize)]
-    struct Event {
-        body: String,
-    }
-    #[derive(serde::Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Proxy {
-        status_code: u16,
-        body: String,
-    }
-    let echo = tower::service_fn(async |invocation: Invocation| {
-        let failed = |error: serde_json::Error| InvokeError::FunctionError {
-            message: error.to_string(),
-        };
-        let Event { body } = serde_json::from_slice(&invocation.event.json()).map_err(failed)?;
-        let answer = serde_json::to_vec(&Proxy {
-            status_code: 200,
-            body,
-        })
-        .map_err(failed)?;
-        Ok::<_, InvokeError>(Answer::from(answer))
-    });
-    let gateway = Gateway::new(Rules::default().two_way("$default"), Integration::new(echo));
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    println!("listens on ws://{}", listener.local_addr()?);
-    Ok(gateway.serve(listener, CancellationToken::new()).await?)
-}
-
-/// An app without limits of rates, for whoever comes.
-async fn app(dir: &Path) -> Result<()> {
-    use lift::outbound::{Broadcast, Outbound, To};
-    let mut limits = lift::limits::Limits::default();
-    (limits.running_max, limits.running_per_owner_max) = (256, 256);
-    let shout = async |owner: lift::id::Owner, out: Outbound| {
-        let news = To::Tenant(owner.tenant);
-        Ok::<Broadcast, lift::error::Error>(out.broadcast(news, r#"{"type":"news"}"#).await?)
-    };
-    let app = lift::app::App::new()
-        .limits(limits)
-        .on("shout", shout)
-        .task("no-op", async |payload: lift::json::Json| {
-            Ok::<_, lift::error::Error>(payload)
-        });
-    let any = "127.0.0.1:0".parse()?;
-    let server =
-        lift_server::server::Server::start(app, any, lift_server::server::Options::new(dir))
-            .await?;
-    println!("listens on {}", server.url());
-    server.run(CancellationToken::new()).await;
-    Ok(())
 }
