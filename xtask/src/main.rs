@@ -1,5 +1,6 @@
 //! Project tasks: a name comes in, its steps run in order, the first that fails ends it.
 
+mod fuzz;
 mod steps;
 mod tidy;
 
@@ -11,6 +12,7 @@ usage: cargo x TASK
   tidy           architecture and house checks alone
   schemas        writes docs/asyncapi.json and docs/schemas/, from the types
   compatibility  writes docs/compatibility.md, from the conversation scripts
+  fuzz [SECONDS] the fuzz targets, each for so long (60)
   full           what takes longer: coverage, benchmarks, the long crash test";
 
 fn main() -> ExitCode {
@@ -19,6 +21,7 @@ fn main() -> ExitCode {
         "test" => steps::test(),
         "tidy" => tidy::check(),
         "schemas" => steps::schemas(),
+        "fuzz" => fuzz::run(std::env::args().nth(2).as_deref()),
         "full" => steps::full(),
         "compatibility" => steps::compatibility(),
         _ => Err(USAGE.to_owned()),
