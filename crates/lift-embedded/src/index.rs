@@ -20,7 +20,7 @@ impl Entry {
     pub(crate) fn of(record: &Record) -> Self {
         let waits = matches!(record.state, State::Queued | State::Retrying);
         Self {
-            due: record.due_at.map(|at| (at, record.deadline_at)),
+            due: record.due_at.map(|at| (at, record.ends_by())),
             waits,
         }
     }

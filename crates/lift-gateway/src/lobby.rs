@@ -128,6 +128,8 @@ impl Place {
         if self.change(&mut guests, Turn::Client { number, until }) {
             let entry = (now, self.turn.clone());
             guests.silent.insert(number, entry);
+            // Whoever waits for room knows now when there will be some.
+            self.lobby.left.notify_one();
         }
     }
 

@@ -1,5 +1,5 @@
 //! The app as the gateway's integration: an invocation comes in, the app's answer goes out, by the
-//! same code that reads and writes events on Lambda.
+//! same code as on Lambda; a message without its detour over JSON.
 
 use lift::app::Runtime;
 use lift_aws::event::{After, Failure, answer, authorize, handle};

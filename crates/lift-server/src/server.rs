@@ -73,6 +73,9 @@ pub enum StartError {
     /// The address could not be listened on.
     #[error("cannot listen on {0}")]
     Listen(SocketAddr, #[source] io::Error),
+    /// The gateway's rules are none that it can keep.
+    #[error("the gateway's rules cannot be kept")]
+    Rules(#[source] lift_gateway::RulesError),
     /// The certificate or its key could not be read.
     #[error("the TLS certificate cannot be used")]
     Tls(#[source] io::Error),
@@ -107,6 +110,7 @@ impl Server {
         address: SocketAddr,
         options: Options,
     ) -> Result<Self, StartError> {
+        options.rules.check().map_err(StartError::Rules)?;
         let tls = options
             .tls
             .clone()

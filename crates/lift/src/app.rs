@@ -14,6 +14,7 @@ use crate::envelope::{Envelope, Rejected};
 use crate::error::{Error, StoreError};
 use crate::event::Connection;
 use crate::extract::state::States;
+use crate::following::Followed;
 use crate::handler::Handler;
 use crate::id::{ConnectionId, Owner, RequestId};
 use crate::identity::{Authenticate, Denied, Everyone, Handshake, Identity};
@@ -200,6 +201,7 @@ impl App {
             app: self,
             backends,
             running: Running::default(),
+            followed: Followed::default(),
             woken: Notify::new(),
             draining: CancellationToken::new(),
             owed: (owed, tokio::sync::Mutex::new(owing)),
@@ -237,6 +239,7 @@ pub(crate) struct Inner {
     pub(crate) app: App,
     pub(crate) backends: Backends,
     pub(crate) running: Running,
+    pub(crate) followed: Followed,
     pub(crate) woken: Notify,
     pub(crate) draining: CancellationToken,
     /// What connections without room are to be told once they have some.

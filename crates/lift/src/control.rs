@@ -288,8 +288,11 @@ impl Inner {
                 "must have 1 to 100 entries",
             ));
         }
+        let following = self
+            .followed
+            .enter(&request.connection.id, requests.len())?;
         let hold = self.backends.outbound.hold(&request.connection.id);
-        let mut follow = Vec::new();
+        let mut follow: Vec<Follow> = Vec::new();
         let mut resuming = Vec::with_capacity(requests.len());
         for ResumeOne {
             request_id,
@@ -304,11 +307,14 @@ impl Inner {
                 Ok(Some(record)) => {
                     let (key, state) = (record.key.clone(), record.state);
                     let after_seq = after_seq.unwrap_or(0);
-                    follow.push(Follow {
+                    let again = Follow {
                         key,
                         after_seq,
                         audience: Audience::ThisConnection,
-                    });
+                    };
+                    if !follow.contains(&again) {
+                        follow.push(again);
+                    }
                     ResumingOne::Known {
                         request_id: record.key.id,
                         state,
@@ -325,6 +331,7 @@ impl Inner {
         let mut reply = response(request, &Resuming { requests: resuming })?;
         reply.follow = follow;
         reply.hold = hold;
+        reply.following = following;
         Ok(reply)
     }
 
@@ -372,7 +379,10 @@ impl Inner {
             match audience {
                 Audience::Attached => self.ended(&record).await,
                 Audience::ThisConnection => {
-                    if self.replay(connection, &record, after_seq).await.is_err() {
+                    if let Err(error) = self.replay(connection, &record, after_seq).await {
+                        if !matches!(error, PostError::Gone) {
+                            tracing::info!(request_id = %key.id, %connection, %error, "a replay waits for a resume");
+                        }
                         return;
                     }
                 }

@@ -24,6 +24,7 @@ pub mod app;
 pub mod middleware;
 mod router;
 mod control;
+pub mod following;
 pub mod action;
 pub mod handler;
 pub mod extract;

@@ -6,6 +6,7 @@ use crate::clock::Timestamp;
 use crate::envelope::Envelope;
 use crate::error::{Code, Error};
 use crate::event::Connection;
+use crate::following::Following;
 use crate::id::RequestId;
 use crate::message::Message;
 use crate::outbound::Hold;
@@ -53,6 +54,8 @@ pub struct Reply {
     pub follow: Vec<Follow>,
     /// Keeps news of the request back until the answer is on its way; drop it then.
     pub hold: Hold,
+    /// Counts what follows to its connection; drop it once that was told.
+    pub following: Following,
 }
 
 impl Reply {
@@ -62,6 +65,7 @@ impl Reply {
             message,
             follow: Vec::new(),
             hold: Hold::default(),
+            following: Following::default(),
         }
     }
 

@@ -266,6 +266,7 @@ impl Inner {
 
     async fn attach_duplicate(&self, request: &Request, key: Key) -> Result<Reply, Error> {
         let connection = request.connection.id.clone();
+        let following = self.followed.enter(&connection, 1)?;
         let attach = Transition::Attach { connection };
         let record = match self
             .backends
@@ -284,6 +285,7 @@ impl Inner {
             after_seq: 0,
             audience: Audience::ThisConnection,
         });
+        reply.following = following;
         Ok(reply)
     }
 }

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use lift::app::{NotConnected, Runtime};
 use lift::clock::Timestamp;
 use lift::event::Connection;
+use lift::following::Following;
 use lift::id::ConnectionId;
 use lift::identity::{Denied, Handshake};
 use lift::outbound::Hold;
@@ -52,6 +53,7 @@ pub struct After {
     connection: Arc<Connection>,
     follow: Vec<Follow>,
     hold: Hold,
+    following: Following,
 }
 
 impl After {
@@ -63,6 +65,7 @@ impl After {
     /// Lets held posts go, then says what follows.
     pub async fn run(self, runtime: &Runtime) {
         drop(self.hold);
+        let _counted = self.following;
         runtime.follow(&self.connection.id, self.follow).await;
     }
 }
@@ -163,6 +166,7 @@ pub async fn answer(runtime: &Runtime, message: &Message<'_>) -> Result<(Bytes, 
         connection,
         follow: reply.follow,
         hold: reply.hold,
+        following: reply.following,
     };
     Ok((reply.message.to_bytes(), after))
 }

@@ -83,10 +83,14 @@ impl Outbound {
         let mut after = None;
         loop {
             let ConnectionPage { connections, next } = self.page(&to, after.as_ref()).await?;
-            let ids = connections.into_iter().map(|connection| connection.id);
-            self.post_all(ids, &message, deadline, &mut done).await;
+            if Instant::now() >= deadline {
+                done.failed += connections.len();
+            } else {
+                let ids = connections.into_iter().map(|connection| connection.id);
+                self.post_all(ids, &message, deadline, &mut done).await;
+            }
             after = next;
-            if after.is_none() || Instant::now() >= deadline {
+            if after.is_none() {
                 return Ok(done);
             }
         }

@@ -208,6 +208,14 @@ impl Record {
         told
     }
 
+    /// When it must have ended; never, once it is committed.
+    pub const fn ends_by(&self) -> Timestamp {
+        match self.committed {
+            true => Timestamp::from_millis(u64::MAX),
+            false => self.deadline_at,
+        }
+    }
+
     /// The `seq` of message `n` (from 1) of the current claim.
     pub const fn seq(&self, n: u64) -> u64 {
         self.claim.saturating_sub(1) * SEQ_PER_CLAIM + n

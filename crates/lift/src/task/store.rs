@@ -125,7 +125,7 @@ pub struct Due {
     pub at: Timestamp,
     /// Which.
     pub key: Key,
-    /// When it must have ended: past it, to look at it is to end it.
+    /// [`Record::ends_by`]: past it, to look at it is to end it.
     pub deadline_at: Timestamp,
 }
 
@@ -135,7 +135,7 @@ impl Due {
         Some(Self {
             at: record.due_at?,
             key: record.key.clone(),
-            deadline_at: record.deadline_at,
+            deadline_at: record.ends_by(),
         })
     }
 }

@@ -163,7 +163,7 @@ pub fn apply(record: &Record, transition: &Transition, now: Timestamp) -> Result
             fence(record, *claim)?;
             next.state = State::Retrying;
             next.failures += 1;
-            next.due_at = Some((now + *wait).min(record.deadline_at.max(now)));
+            next.due_at = Some((now + *wait).min(record.ends_by().max(now)));
         }
         Transition::Finish {
             claim, outcome, n, ..

@@ -309,7 +309,7 @@ impl<'a> Run<'a> {
 
     /// Whether the deadline ends the request.
     fn is_late(&self) -> bool {
-        self.now() >= self.record.deadline_at && !self.record.committed
+        self.now() >= self.record.ends_by()
     }
 
     fn wake_at(&self, coalescer: &Coalescer) -> Instant {

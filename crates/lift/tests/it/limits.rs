@@ -242,3 +242,24 @@ async fn a_broadcast_ends_in_time_and_counts_what_it_did_not_reach() {
     assert_eq!((done.sent, done.failed), (0, 1_000));
     assert!(began.elapsed() <= lift::outbound::BROADCAST_TIMEOUT);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_waits_to_be_told_of_so_many_requests_and_no_more() {
+    let world = World::new(app(|_| ()));
+    let client = world.connect("c1=", "ann");
+    let id = client.submit("later", json!(null)).await;
+    let all: Vec<Value> = (0..100).map(|_| json!({"request_id": id})).collect();
+    let resume = json!({"action": "request.resume", "payload": {"requests": all}}).to_string();
+    let connection = || std::sync::Arc::clone(&client.connection);
+    let mut waiting = Vec::new();
+    for _ in 0..2 {
+        let reply = world.runtime.message(connection(), &resume).await;
+        assert_eq!((reply.code(), reply.follow.len()), (None, 1), "told once");
+        waiting.push(reply);
+    }
+    let refused = world.runtime.message(connection(), &resume).await;
+    assert_eq!(refused.code(), Some(lift::error::Code::Overloaded));
+    waiting.pop();
+    let again = world.runtime.message(connection(), &resume).await;
+    assert_eq!(again.code(), None, "once it was told");
+}
