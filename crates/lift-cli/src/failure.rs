@@ -101,7 +101,7 @@ impl Failure {
                 format!("the handshake was answered with status {status}"),
                 match status {
                     401 => {
-                        "check the token with `lift token inspect`; `lift token mint` makes one, \
+                        "check the token with `lift token inspect --data-dir DIR - < FILE`; `lift token mint` makes one, \
                          for `--token-file` or LIFT_TOKEN"
                     }
                     403 => "this token is good but not allowed here: use one for another tenant",

@@ -248,7 +248,10 @@ impl Control {
                 let served = stream
                     .and_then(|stream| Talk::new(stream, HELD_MAX))
                     .and_then(|mut talk| serve(&mut talk, &shared, &stop));
-                if let Err(error) = served {
+                // One who only asked whether somebody is there says nothing.
+                if let Err(error) = served
+                    && error.kind() != io::ErrorKind::UnexpectedEof
+                {
                     tracing::warn!(%error, "a wish for a backup was not followed to its end");
                 }
             }

@@ -20,7 +20,7 @@ pub struct Action {
     pub(crate) after: Option<Erased>,
     pub(crate) start_after: Duration,
     pub(crate) schema: Option<Schema>,
-    grant: Option<&'static str>,
+    pub(crate) grant: Option<&'static str>,
 }
 
 #[derive(Clone)]

@@ -10,11 +10,13 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tower::Service;
 
+use crate::action::Action;
 use crate::app::Inner;
 use crate::canonical;
 use crate::control::{self, Control};
 use crate::error::{Code, Error};
 use crate::extract::Context;
+use crate::identity::Identity;
 use crate::message::Message;
 use crate::rate::Scope;
 use crate::request::{Audience, Follow, Reply, Request};
@@ -80,12 +82,7 @@ impl Inner {
             let error = Error::new(Code::UnknownAction, "there is no action of this name");
             return Err(error.with_suggestion(suggestion));
         };
-        if !action.is_open_to(identity, &envelope.action) {
-            return Err(Error::new(
-                Code::Forbidden,
-                "the token does not permit this action",
-            ));
-        }
+        permitted(identity, &envelope.action, action)?;
         self.room(request).await?;
         if self.backends.load.is_shed() {
             let error = Error::new(Code::Overloaded, "the server has too much to do");
@@ -287,6 +284,20 @@ impl Inner {
         });
         reply.following = following;
         Ok(reply)
+    }
+}
+
+fn permitted(identity: &Identity, name: &str, action: &Action) -> Result<(), Error> {
+    if !identity.may_call(name) {
+        let message = "the token does not permit this action";
+        return Err(Error::new(Code::Forbidden, message));
+    }
+    match action.grant.filter(|grant| !identity.holds(grant)) {
+        None => Ok(()),
+        Some(grant) => {
+            let message = format!("the token does not name the permission `{grant}`");
+            Err(Error::new(Code::Forbidden, message))
+        }
     }
 }
 

@@ -200,7 +200,8 @@ impl Conversation {
 
     /// The failure that decides the outcome, if one does.
     pub(crate) fn failure(&mut self) -> Option<Failure> {
-        self.failure.take().filter(|_| !self.expecting)
+        let is_met = self.expecting && self.expects.is_empty();
+        self.failure.take().filter(|_| !is_met)
     }
 
     /// Clears what is drawn; what is left undone, for people.
@@ -252,8 +253,9 @@ impl Conversation {
 
     fn is_done(&self) -> bool {
         let asked = self.ended && self.held.is_none() && !self.lost && self.person.is_none();
+        // Once all that was asked is answered, and one of it refused, nothing more need come.
         let happened = if self.expecting {
-            self.expects.is_empty()
+            self.expects.is_empty() || (self.failure.is_some() && self.is_settled())
         } else {
             self.is_settled()
         };

@@ -137,7 +137,11 @@ fn described(inspection: &Inspection, now_ms: u64) -> String {
     );
     row(
         "verdict",
-        verdict(inspection).map_or("would be accepted", |_| "would be refused"),
+        match (verdict(inspection), inspection.signature) {
+            (Some(_), _) => "would be refused",
+            (None, Signature::NotChecked) => "would be accepted, if its signature is good",
+            (None, Signature::Good | Signature::Bad) => "would be accepted",
+        },
     );
     out
 }

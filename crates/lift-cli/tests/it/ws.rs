@@ -105,6 +105,20 @@ fn a_refused_message_is_shown_and_fails() {
 }
 
 #[test]
+fn what_a_refusal_rules_out_is_not_waited_for() {
+    let args = [
+        "--send",
+        r#"{"id":"a","action":"eco"}"#,
+        "--expect",
+        "complete",
+    ];
+    let run = ws(&args, "", |server| answers(server, 1));
+    let refused = "error: the server refused a message\n  cause: UNKNOWN_ACTION";
+    assert_eq!(run.exit, Some(1));
+    assert!(run.stderr.contains(refused), "{}", run.stderr);
+}
+
+#[test]
 fn text_that_is_no_message_is_sent_as_it_is() {
     let run = ws(
         &[],
@@ -414,7 +428,7 @@ fn connections_that_cannot_be_made_say_why() {
         (
             "401 Unauthorized",
             "  cause: the handshake was answered with status 401",
-            "  help: check the token with `lift token inspect`; `lift token mint` makes one, for `--token-file` or LIFT_TOKEN",
+            "  help: check the token with `lift token inspect --data-dir DIR - < FILE`; `lift token mint` makes one, for `--token-file` or LIFT_TOKEN",
         ),
         (
             "403 Forbidden",

@@ -46,7 +46,7 @@ impl fmt::Display for Rate {
 
 /// A text is no rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a rate is `N/s`, or `N/s:BURST`, of whole numbers from 1")]
+#[error("a rate is `N/s`, or `N/s:BURST`, of whole numbers from 1; a limit may be `off`")]
 pub struct NoRate;
 
 impl FromStr for Rate {

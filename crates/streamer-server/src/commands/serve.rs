@@ -175,10 +175,7 @@ fn banner(config: &Config, server: &Server) -> std::io::Result<()> {
     let relaxed = gateway.relaxed();
     let relaxed = relaxed.iter().map(ToString::to_string);
     let relaxed = relaxed.collect::<Vec<_>>().join(", ");
-    writeln!(
-        out,
-        "  relaxed  {relaxed}: quotas of API Gateway that are off"
-    )?;
+    writeln!(out, "  off      of API Gateway's quotas: {relaxed}")?;
     writeln!(
         out,
         "  rates    connection {}, user {}, tenant {}; connects: user {}, tenant {}",

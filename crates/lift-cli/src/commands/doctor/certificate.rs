@@ -35,7 +35,7 @@ pub(super) fn finding(file: &Path, now_ms: u64) -> Finding {
 }
 
 fn judged((from_ms, to_ms): (u64, u64), now_ms: u64) -> Finding {
-    let renew = "renew it, and restart the server, which reads it at its start";
+    let renew = "renew it; the server reads it again within 60 s, or on SIGHUP";
     let left_s = to_ms.saturating_sub(now_ms) / 1000;
     if now_ms < from_ms {
         let found = format!("not good before {}", moment(from_ms));
