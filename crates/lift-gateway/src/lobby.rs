@@ -187,3 +187,22 @@ impl Drop for Place {
         self.lobby.left.notify_one();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_room_hears_that_somebody_can_be_let_go() {
+        let lobby = Lobby::new(1, Duration::from_secs(10), Duration::ZERO);
+        let first = lobby.enter().await;
+        first.servers_turn();
+        let mut next = std::pin::pin!(lobby.enter());
+        let waits = tokio::time::timeout(Duration::from_secs(1), &mut next).await;
+        assert!(waits.is_err(), "a request that is answered keeps its place");
+        first.clients_turn();
+        let enters = tokio::time::timeout(Duration::from_secs(1), next).await;
+        assert!(enters.is_ok(), "its client is silent now");
+        first.over().await;
+    }
+}
