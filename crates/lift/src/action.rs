@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::handler::{Erased, Handler};
-use crate::identity::Identity;
 use crate::json::Json;
 use crate::validate::Schema;
 
@@ -87,11 +86,6 @@ impl Action {
     /// Whether it answers at once, whatever the payload.
     pub fn is_sync(&self) -> bool {
         matches!(self.mode, Mode::Sync)
-    }
-
-    /// Whether a caller may call it under the name `name`.
-    pub(crate) fn is_open_to(&self, identity: &Identity, name: &str) -> bool {
-        identity.may_call(name) && self.grant.is_none_or(|grant| identity.holds(grant))
     }
 
     /// The same action with a check that runs before it is accepted, so that what can be refused

@@ -75,7 +75,7 @@ impl Inner {
                 .app
                 .actions
                 .iter()
-                .filter(|(name, action)| action.is_open_to(identity, name));
+                .filter(|(name, action)| permitted(identity, name, action).is_ok());
             let callable = callable.map(|(name, _)| name.as_str());
             let callable = callable.chain(control::NAMES);
             let suggestion = nearest(&envelope.action, callable);

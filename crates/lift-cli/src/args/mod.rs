@@ -13,8 +13,8 @@ use crate::expect::Expect;
 mod upkeep;
 
 pub use upkeep::{
-    BackupArgs, CompactArgs, CompletionsArgs, DoctorArgs, ExplainArgs, InspectStoreArgs, ManArgs,
-    Shell, StoreArgs, StoreCommand,
+    BackupArgs, CompletionsArgs, DoctorArgs, ExplainArgs, ManArgs, Shell, StoppedStoreArgs,
+    StoreArgs, StoreCommand,
 };
 use upkeep::{
     COMPLETIONS_EXAMPLES, DOCTOR_EXAMPLES, EXPLAIN_EXAMPLES, MAN_EXAMPLES, STORE_EXAMPLES,

@@ -59,7 +59,7 @@ pub enum StoreCommand {
     /// Shows counts, times and sizes, and never a payload. Changes nothing; takes the room of the
     /// store's journals, at most some 100 MiB, while it looks.
     #[command(after_help = format!("Example:\n  lift store inspect --data-dir /var/lib/streamer --json\n\n{EXIT_STATUS}"))]
-    Inspect(InspectStoreArgs),
+    Inspect(StoppedStoreArgs),
     /// Copy a data directory as it is at one moment, also while a server runs on it.
     ///
     /// Acknowledgments wait while that moment is taken, 4 s at most. Every request acknowledged
@@ -68,12 +68,12 @@ pub enum StoreCommand {
     Backup(BackupArgs),
     /// Drop what newer writes have replaced and write the store's tables anew.
     #[command(after_help = format!("Example:\n  lift store compact --data-dir /var/lib/streamer\n\n{EXIT_STATUS}"))]
-    Compact(CompactArgs),
+    Compact(StoppedStoreArgs),
 }
 
-/// `lift store inspect`.
+/// `lift store inspect` and `lift store compact`.
 #[derive(Debug, Group)]
-pub struct InspectStoreArgs {
+pub struct StoppedStoreArgs {
     /// The server's data directory; the store is in `DIR/store`.
     #[arg(
         long,
@@ -101,22 +101,6 @@ pub struct BackupArgs {
     /// The new data directory; nothing, or an empty directory, is there.
     #[arg(value_name = "TO")]
     pub to: PathBuf,
-    /// Print one JSON object.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `lift store compact`.
-#[derive(Debug, Group)]
-pub struct CompactArgs {
-    /// The server's data directory; the store is in `DIR/store`.
-    #[arg(
-        long,
-        value_name = "DIR",
-        env = "STREAMER_DATA_DIR",
-        default_value = ".streamer"
-    )]
-    pub data_dir: PathBuf,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,

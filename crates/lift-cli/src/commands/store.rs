@@ -12,7 +12,7 @@ use lift_embedded::{BackupError, Holder, Inspection, OpenError};
 use serde_json::json;
 
 use crate::{
-    args::{BackupArgs, CompactArgs, InspectStoreArgs, StoreCommand},
+    args::{BackupArgs, StoppedStoreArgs, StoreCommand},
     failure::{Exit, Failure, chain},
     output::{moment, now_ms, print, say, sized, spoken},
     tree::{Copied, Stage, copy},
@@ -26,7 +26,7 @@ pub(crate) fn run(command: StoreCommand) -> Result<(), Failure> {
     }
 }
 
-fn inspect(args: &InspectStoreArgs) -> Result<(), Failure> {
+fn inspect(args: &StoppedStoreArgs) -> Result<(), Failure> {
     let dir = store_in(&args.data_dir)?;
     let now_ms = now_ms();
     let found = lift_embedded::inspect(&dir, Timestamp::from_millis(now_ms))
@@ -147,7 +147,7 @@ pub(super) fn damage(found: &Inspection) -> Vec<String> {
     damage
 }
 
-fn compact(args: &CompactArgs) -> Result<(), Failure> {
+fn compact(args: &StoppedStoreArgs) -> Result<(), Failure> {
     let dir = store_in(&args.data_dir)?;
     let done = lift_embedded::compact(&dir).map_err(|error| unusable(&dir, &error))?;
     print(&if args.json {

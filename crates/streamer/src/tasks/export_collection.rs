@@ -90,12 +90,11 @@ impl Exports {
             id: &job.request_id,
             claim: job.claim,
         };
-        if let Some(publication) = work.publication().await? {
-            return work.publish(publication, &job.tenant, &output, hooks).await;
-        }
-        work.reserve(&job.tenant, &output).await?;
         let overwrite = job.request.output.overwrite;
-        work::check_output(&self.objects, &job.tenant, &output, overwrite).await?;
+        let begun = work.begin(&job.tenant, &output, overwrite, hooks);
+        if let Some(ended) = begun.await? {
+            return Ok(ended);
+        }
         let Some((staged, records, bytes)) = self.write(job, &work, hooks).await? else {
             return Ok(Ended::Stopped);
         };
@@ -109,8 +108,7 @@ impl Exports {
                 bytes,
             },
         };
-        work.announce(&publication).await?;
-        work.publish(publication, &job.tenant, &output, hooks).await
+        work.finish(publication, &job.tenant, &output, hooks).await
     }
 
     /// Stages the object: its staged name, its records and its bytes; none where a hook said stop.

@@ -134,6 +134,35 @@ impl Work<'_> {
         }
     }
 
+    /// Takes the output's name for this request; where an earlier claim was about to publish it, does that and ends.
+    pub(super) async fn begin<O: DeserializeOwned, C>(
+        &self,
+        tenant: &Tenant,
+        name: &ObjectName,
+        overwrite: bool,
+        hooks: &mut impl Hooks<C>,
+    ) -> Result<Option<Ended<O>>, Failure> {
+        if let Some(publication) = self.publication().await? {
+            let ended = self.publish(publication, tenant, name, hooks).await?;
+            return Ok(Some(ended));
+        }
+        self.reserve(tenant, name).await?;
+        check_output(self.objects, tenant, name, overwrite).await?;
+        Ok(None)
+    }
+
+    /// Says durably what will be published, then publishes it: a later claim goes on from there.
+    pub(super) async fn finish<O: Serialize + Sync, C>(
+        &self,
+        publication: Publication<O>,
+        tenant: &Tenant,
+        name: &ObjectName,
+        hooks: &mut impl Hooks<C>,
+    ) -> Result<Ended<O>, Failure> {
+        self.announce(&publication).await?;
+        self.publish(publication, tenant, name, hooks).await
+    }
+
     /// Begins the finished output.
     pub(super) async fn stage(&self) -> Result<Staging, Failure> {
         let name = format!("output-{}", self.claim);
@@ -146,9 +175,7 @@ impl Work<'_> {
         })
     }
 
-    pub(super) async fn publication<O: DeserializeOwned>(
-        &self,
-    ) -> Result<Option<Publication<O>>, Failure> {
+    async fn publication<O: DeserializeOwned>(&self) -> Result<Option<Publication<O>>, Failure> {
         let Some(text) = self.read("publish.json").await? else {
             return Ok(None);
         };
@@ -157,7 +184,7 @@ impl Work<'_> {
             .map_err(Failure::storage)
     }
 
-    pub(super) async fn announce<O: Serialize + Sync>(
+    async fn announce<O: Serialize + Sync>(
         &self,
         publication: &Publication<O>,
     ) -> Result<(), Failure> {
@@ -169,7 +196,7 @@ impl Work<'_> {
     ///
     /// The staged object is gone exactly when the output was published: a move takes it away, and a link that
     /// stands in for "move unless there" is deleted after its twin was made.
-    pub(super) async fn publish<O, C>(
+    async fn publish<O, C>(
         &self,
         publication: Publication<O>,
         tenant: &Tenant,

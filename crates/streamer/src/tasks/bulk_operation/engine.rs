@@ -168,14 +168,11 @@ impl Bulk {
             id: &job.request_id,
             claim: job.claim,
         };
-        if let Some(publication) = work.publication().await? {
-            return work
-                .publish(publication, &job.tenant, &asked.output, hooks)
-                .await;
-        }
-        work.reserve(&job.tenant, &asked.output).await?;
         let overwrite = job.request.output.overwrite;
-        work::check_output(&self.objects, &job.tenant, &asked.output, overwrite).await?;
+        let begun = work.begin(&job.tenant, &asked.output, overwrite, hooks);
+        if let Some(ended) = begun.await? {
+            return Ok(ended);
+        }
         let input = self.input(&job.tenant, &asked).await?;
         let Some(position) = self.begin(job, &asked, input.as_ref()).await? else {
             return Ok(Ended::Stopped);
@@ -214,8 +211,7 @@ impl Bulk {
             staged: staging.finish().await?,
             overwrite,
         };
-        work.announce(&publication).await?;
-        work.publish(publication, &job.tenant, &asked.output, hooks)
+        work.finish(publication, &job.tenant, &asked.output, hooks)
             .await
     }
 

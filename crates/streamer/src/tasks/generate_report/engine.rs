@@ -130,14 +130,11 @@ impl Reports {
             id: &job.request_id,
             claim: job.claim,
         };
-        if let Some(publication) = work.publication().await? {
-            return work
-                .publish(publication, &job.tenant, &asked.output, hooks)
-                .await;
-        }
-        work.reserve(&job.tenant, &asked.output).await?;
         let overwrite = job.request.output.overwrite;
-        work::check_output(&self.objects, &job.tenant, &asked.output, overwrite).await?;
+        let begun = work.begin(&job.tenant, &asked.output, overwrite, hooks);
+        if let Some(ended) = begun.await? {
+            return Ok(ended);
+        }
         let mut scan = resumed(&work, resume).await?;
         if self.read(&asked, activity, &work, &mut scan, hooks).await? == Flow::Stop {
             return Ok(Ended::Stopped);
@@ -153,8 +150,7 @@ impl Reports {
             staged: staging.finish().await?,
             overwrite,
         };
-        work.announce(&publication).await?;
-        work.publish(publication, &job.tenant, &asked.output, hooks)
+        work.finish(publication, &job.tenant, &asked.output, hooks)
             .await
     }
 

@@ -141,14 +141,11 @@ impl Engine {
             id: &job.request_id,
             claim: job.claim,
         };
-        if let Some(publication) = work.publication().await? {
-            return work
-                .publish(publication, &job.tenant, &names.output, hooks)
-                .await;
-        }
-        work.reserve(&job.tenant, &names.output).await?;
         let overwrite = job.request.output.overwrite;
-        work::check_output(&self.objects, &job.tenant, &names.output, overwrite).await?;
+        let begun = work.begin(&job.tenant, &names.output, overwrite, hooks);
+        if let Some(ended) = begun.await? {
+            return Ok(ended);
+        }
         let input = work::input(&self.objects, &job.tenant, &names.input).await?;
         if let Some(earlier) = &resume
             && (earlier.input_version != work::version(&input) || earlier.input_bytes != input.size)
@@ -172,9 +169,8 @@ impl Engine {
             overwrite,
             outcome,
         };
-        run.work.announce(&publication).await?;
         run.work
-            .publish(publication, &job.tenant, &names.output, hooks)
+            .finish(publication, &job.tenant, &names.output, hooks)
             .await
     }
 
