@@ -15,6 +15,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("lift-embedded", &["lift-ws"]),
     ("lift-aws", &["lift-ws", "lift-apigw"]),
     ("lift-gateway", &["lift-apigw"]),
+    ("lift-dev", &["lift-apigw", "lift-gateway"]),
     (
         "lift-server",
         &["lift-ws", "lift-aws", "lift-gateway", "lift-embedded"],
@@ -34,6 +35,7 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "lift-cli",
         &[
+            "lift-dev",
             "lift-embedded",
             "lift-ws",
             "streamer",

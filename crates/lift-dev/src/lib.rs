@@ -1,0 +1,9 @@
+//! In: a SAM or CloudFormation template. Out: its WebSocket APIs, functions and stream mappings, running on this machine.
+//!
+//! The gateway keeps API Gateway's rules ([`lift_gateway`]); this crate runs what is behind it: the
+//! template becomes a [`plan::Plan`], functions are processes behind Lambda's Runtime API, and DynamoDB's
+//! streams invoke them as Lambda's event source mappings do. It knows nothing of `lift`.
+#![warn(missing_docs)]
+
+pub mod plan;
+pub mod feed;

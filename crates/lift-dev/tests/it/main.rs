@@ -1,0 +1,1 @@
+//! In: the crate's public edges. Out: whether they behave.
