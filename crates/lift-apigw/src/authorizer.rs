@@ -193,3 +193,58 @@ impl Serialize for Request<'_> {
         .serialize(serializer)
     }
 }
+
+/// Whether a pattern with `*` (any run) and `?` (one byte) matches the whole text.
+#[must_use]
+pub fn matches_pattern(pattern: &str, text: &str) -> bool {
+    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+    let (mut p, mut t) = (0, 0);
+    // Where to go on after a mismatch: behind the last `*`, one byte further each time.
+    let mut retry = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                retry = Some((p + 1, t));
+                p += 1;
+            }
+            Some(b'?') => (p, t) = (p + 1, t + 1),
+            Some(byte) if text.get(t) == Some(byte) => (p, t) = (p + 1, t + 1),
+            _ => {
+                let Some((after_star, from)) = retry else {
+                    return false;
+                };
+                (p, t) = (after_star, from + 1);
+                retry = Some((after_star, from + 1));
+            }
+        }
+    }
+    pattern.iter().skip(p).all(|byte| *byte == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches_pattern;
+
+    #[test]
+    fn wildcards_match_any_run_and_one_byte() {
+        let cases = [
+            ("*", "", true),
+            ("arn:*/$connect", "arn:a:b/prod/$connect", true),
+            ("arn:*/$connect", "arn:a:b/prod/$connect/x", false),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("a*b*c", "axxbyyc", true),
+            ("a*b*c", "axxcyyb", false),
+            ("*ab", "aab", true),
+            ("", "a", false),
+            ("a**", "a", true),
+        ];
+        for (pattern, text, expected) in cases {
+            assert_eq!(
+                matches_pattern(pattern, text),
+                expected,
+                "{pattern} on {text}"
+            );
+        }
+    }
+}
