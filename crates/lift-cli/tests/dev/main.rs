@@ -1,0 +1,11 @@
+//! In: templates and functions in four languages. Out: what `lift dev` makes of them, with clients that are not ours.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed"
+)]
+
+mod running;
+mod examples;
+mod editing;
+mod sdks;

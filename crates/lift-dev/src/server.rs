@@ -1,0 +1,398 @@
+//! In: a plan and where it listens. Out: its APIs, functions, streams and schedules, running until the shutdown.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use lift_gateway::{
+    AuthorizerRules, Gateway, Limits, Management, Paths, Quota, RouteIntegration, Rules, listener,
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::access::{Access, Signatures};
+use crate::authority::Authority;
+use crate::door::{Door, Shared};
+use crate::dynamodb;
+use crate::faults::{Fault, Faults};
+use crate::faulty;
+use crate::feed::Feed;
+use crate::lambda::{self, Call, Failure, Freeze, Functions};
+use crate::plan::{self, Plan, Schedule};
+use crate::streams::{self, InvokeFailed};
+
+/// How a plan runs.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Settings {
+    /// Where state goes: the CA's files, what failed; made where it does not exist.
+    pub state: PathBuf,
+    /// The quotas of API Gateway that are lifted.
+    pub relaxed: Vec<Quota>,
+    /// How many times faster idle time, lifetimes, schedules and retries pass.
+    pub speed: NonZeroU32,
+    /// What strikes.
+    pub faults: Faults,
+    /// Whether `@connections` wants signatures.
+    pub signatures: Signatures,
+    /// The DynamoDB endpoint, where there is one.
+    pub dynamodb: Option<dynamodb::Client>,
+    /// Whether functions stand still between invocations.
+    pub freeze: Freeze,
+    /// Environments of all functions at a time.
+    pub environments_max: usize,
+}
+
+impl Settings {
+    /// AWS's rules, with state in this directory.
+    #[must_use]
+    pub fn new(state: impl Into<PathBuf>) -> Self {
+        Self {
+            state: state.into(),
+            relaxed: Vec::new(),
+            speed: NonZeroU32::MIN,
+            faults: Faults::default(),
+            signatures: Signatures::Unchecked,
+            dynamodb: None,
+            freeze: Freeze::On,
+            environments_max: lambda::Settings::default().environments_max,
+        }
+    }
+}
+
+/// Why nothing runs.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A file, a directory or a port.
+    #[error("{what}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// API Gateway would not take an API.
+    #[error("API `{api}`: {why}")]
+    Api {
+        /// The API's logical id.
+        api: String,
+        /// Why.
+        why: String,
+    },
+    /// A function cannot be started.
+    #[error(transparent)]
+    Function(#[from] lambda::StartError),
+    /// The plan needs DynamoDB.
+    #[error("table `{table}` needs a DynamoDB endpoint: `--dynamodb local`, or `--dynamodb URL`")]
+    NoDynamoDb {
+        /// A table's name.
+        table: String,
+    },
+    /// DynamoDB did not do as asked.
+    #[error(transparent)]
+    DynamoDb(#[from] dynamodb::Error),
+}
+
+/// One API that accepts connections.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Endpoint {
+    /// The API's logical id.
+    pub api: String,
+    /// Where clients connect.
+    pub url: String,
+    /// The same over TLS.
+    pub tls_url: String,
+    /// What functions put before `/@connections/…`.
+    pub management_url: String,
+}
+
+/// A plan that runs. Dropping it ends the functions.
+#[derive(Debug)]
+pub struct Dev {
+    endpoints: Vec<Endpoint>,
+    doors: Vec<(Door, TcpListener)>,
+    authority: Authority,
+    functions: Functions,
+    plan: Plan,
+    settings: Settings,
+    feed: Feed,
+}
+
+impl Dev {
+    /// Creates tables, starts functions and binds ports; `first` is the first API's port.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(
+        mut plan: Plan,
+        settings: Settings,
+        first: TcpListener,
+        feed: Feed,
+    ) -> Result<Self, StartError> {
+        let io = |what: &str| {
+            let what = what.to_owned();
+            move |source| StartError::Io { what, source }
+        };
+        let address = first.local_addr().map_err(io("the port has no address"))?;
+        let state = &settings.state;
+        make_state(state).map_err(io(&format!("`{}` cannot be made", state.display())))?;
+        let host = named(address.ip());
+        let authority = Authority::make(state, &host).map_err(io("no certificate can be made"))?;
+
+        let mut environment: BTreeMap<_, _> = authority.environment().into_iter().collect();
+        match (&settings.dynamodb, plan.tables.first()) {
+            (Some(dynamodb), _) => {
+                environment.insert("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url().to_owned());
+                environment.insert("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", dynamodb.url().to_owned());
+                dynamodb::tables::create(dynamodb, &plan.tables, &feed).await?;
+            }
+            (None, Some(table)) => {
+                let table = table.name.clone();
+                return Err(StartError::NoDynamoDb { table });
+            }
+            (None, None) => {}
+        }
+        let own = format!("http://{host}:{}", address.port());
+        environment.insert("AWS_ENDPOINT_URL_LAMBDA", own);
+        if let [api] = plan.apis.as_slice() {
+            let url = format!("https://{host}:{}/{}", address.port(), api.stage);
+            environment.insert("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI", url);
+        }
+        let access = Access::new(settings.signatures, &mut plan).map(Arc::new);
+        let functions = Functions::new(
+            &plan,
+            lambda::Settings {
+                cold_start: settings.faults.time(Fault::ColdStart),
+                freeze: settings.freeze,
+                environments_max: settings.environments_max,
+                environment: environment.into_iter().map(|(k, v)| (k.to_owned(), v)).collect(),
+                failures: state.join("failures"),
+                speed: settings.speed,
+                ..lambda::Settings::default()
+            },
+            feed.clone(),
+        )?;
+
+        let faults: Shared = Arc::new(Mutex::new(settings.faults.clone()));
+        let mut listeners = ports(first, plan.apis.len()).map_err(io("a port is taken"))?;
+        let mut doors = Vec::new();
+        let mut endpoints = Vec::new();
+        for (api, listener) in plan.apis.iter().zip(listeners.drain(..)) {
+            let address = listener.local_addr().map_err(io("a port has no address"))?;
+            let domain = format!("{host}:{}", address.port());
+            let rules = rules(api, &plan, &domain, &settings)?;
+            let inner = functions.integration(api);
+            let integration = faulty::integration(inner, api, &functions, &faults);
+            endpoints.push(Endpoint {
+                api: api.logical_id.clone(),
+                url: format!("ws://{domain}/{}", api.stage),
+                tls_url: format!("wss://{domain}/{}", api.stage),
+                management_url: format!("https://{domain}/{}", api.stage),
+            });
+            let door = Door {
+                api: api.logical_id.as_str().into(),
+                gateway: Gateway::new(rules, integration),
+                functions: functions.clone(),
+                access: access.clone(),
+                faults: Arc::clone(&faults),
+                feed: feed.clone(),
+            };
+            doors.push((door, listener));
+        }
+        Ok(Self {
+            endpoints,
+            doors,
+            authority,
+            functions,
+            plan,
+            settings,
+            feed,
+        })
+    }
+
+    /// Where clients connect, in the template's order.
+    #[must_use]
+    pub fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
+    }
+
+    /// The functions, for whoever replaces their code.
+    #[must_use]
+    pub fn functions(&self) -> &Functions {
+        &self.functions
+    }
+
+    /// The file with the certificate that clients of the TLS URLs must trust.
+    #[must_use]
+    pub fn certificate(&self) -> &Path {
+        &self.authority.certificate
+    }
+
+    /// Serves until the shutdown; then connections are drained and functions ended.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let tasks = TaskTracker::new();
+        for (door, listener) in self.doors {
+            tasks.spawn(door.serve(listener, self.authority.clone(), shutdown.clone()));
+        }
+        for mapping in &self.plan.mappings {
+            if let Some(dynamodb) = &self.settings.dynamodb {
+                let settings = streams::Settings {
+                    failures: self.settings.state.join("failures"),
+                    speed: self.settings.speed,
+                    faults: streams::Faults {
+                        duplicate: self.settings.faults.per_mille(Fault::DuplicateRecords),
+                        reorder: self.settings.faults.per_mille(Fault::ReorderRecords),
+                        seed: self.settings.faults.seed(),
+                    },
+                    ..streams::Settings::new(dynamodb.clone())
+                };
+                let (mapping, feed) = (mapping.clone(), self.feed.clone());
+                let (functions, shutdown) = (self.functions.clone(), shutdown.clone());
+                tasks.spawn(async move {
+                    let invoke = |event| invoke(&functions, &mapping.function, event);
+                    streams::run(&mapping, settings, feed, invoke, shutdown).await;
+                });
+            }
+        }
+        for schedule in &self.plan.schedules {
+            let every = schedule.every / self.settings.speed.get();
+            let (functions, schedule) = (self.functions.clone(), schedule.clone());
+            let plan = Arc::new((self.plan.account.clone(), self.plan.region.clone()));
+            let shutdown = shutdown.clone();
+            tasks.spawn(async move {
+                let ticks = tick(&functions, &schedule, &plan, every);
+                shutdown.run_until_cancelled(ticks).await;
+            });
+        }
+        tasks.close();
+        tasks.wait().await;
+        self.functions.shut_down().await;
+    }
+}
+
+async fn invoke(functions: &Functions, function: &str, event: Bytes) -> Result<Bytes, InvokeFailed> {
+    let call = Call::new(function, event, "stream");
+    functions.invoke(call).await.map_err(|failure| match failure {
+        Failure::Throttled => InvokeFailed::Throttled,
+        other => InvokeFailed::Function {
+            error: other.to_string(),
+        },
+    })
+}
+
+/// Invokes a function for ever, as EventBridge would.
+async fn tick(
+    functions: &Functions,
+    schedule: &Schedule,
+    (account, region): &(String, String),
+    every: Duration,
+) {
+    let mut ticks = tokio::time::interval(every.max(Duration::from_millis(1)));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        let event = schedule.input.clone().unwrap_or_else(|| {
+            serde_json::json!({
+                "version": "0",
+                "detail-type": "Scheduled Event",
+                "source": "aws.events",
+                "account": account,
+                "region": region,
+                "time": jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+                "resources": [format!("arn:aws:events:{region}:{account}:rule/{}", schedule.logical_id)],
+                "detail": {},
+            })
+        });
+        let call = Call::new(&schedule.function, event.to_string().into(), "schedule");
+        if let Err(error) = functions.enqueue(call) {
+            tracing::warn!(function = schedule.function, %error, "a schedule's invocation is lost");
+        }
+    }
+}
+
+fn make_state(state: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(state.join("failures"))?;
+    // What is made is not for a repository.
+    std::fs::write(state.join(".gitignore"), "*\n")
+}
+
+/// How an address is written before its port; what listens everywhere is called by loopback.
+fn named(ip: std::net::IpAddr) -> String {
+    match ip {
+        ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
+        std::net::IpAddr::V4(ip) => ip.to_string(),
+        std::net::IpAddr::V6(ip) => format!("[{ip}]"),
+    }
+}
+
+/// The first listener, and one on each of the ports after it.
+fn ports(first: TcpListener, apis: usize) -> io::Result<Vec<TcpListener>> {
+    let address = first.local_addr()?;
+    let mut listeners = vec![first];
+    for i in 1..apis {
+        let port = u16::try_from(i).ok().and_then(|i| address.port().checked_add(i));
+        let port = port.ok_or_else(|| io::Error::other("no ports after 65535"))?;
+        let next = SocketAddr::new(address.ip(), port);
+        let bound = listener::bind(next).map_err(|error| {
+            io::Error::new(error.kind(), format!("{next}: {error}"))
+        })?;
+        listeners.push(bound);
+    }
+    Ok(listeners)
+}
+
+/// The gateway's rules for an API of the plan.
+fn rules(
+    api: &plan::Api,
+    plan: &Plan,
+    domain: &str,
+    settings: &Settings,
+) -> Result<Rules, StartError> {
+    let wrong = |why: String| StartError::Api {
+        api: api.logical_id.clone(),
+        why,
+    };
+    let mut rules = Rules::default();
+    rules.api.api_id.clone_from(&api.api_id);
+    rules.api.stage.clone_from(&api.stage);
+    rules.api.account.clone_from(&plan.account);
+    rules.api.region.clone_from(&plan.region);
+    rules.api.domain_name = Some(domain.to_owned());
+    rules.api.stage_variables.clone_from(&api.stage_variables);
+    rules.paths = Paths::stage(&api.stage);
+    rules.management = Management::Unsigned;
+    rules.route_selection = api.route_selection.parse().map_err(|e| wrong(format!("{e}")))?;
+    for route in &api.routes {
+        let mut made = lift_gateway::Route::default();
+        made.integration = match &route.integration {
+            plan::Integration::Function(_) => RouteIntegration::Function,
+            plan::Integration::Mock(text) => RouteIntegration::Mock(text.as_str().into()),
+        };
+        made.response = route.response;
+        made.timeout = route.timeout;
+        made.rate = route.rate.or(api.default_rate);
+        rules = rules.route(route.key.clone(), made);
+    }
+    if let Some(authorizer) = &api.authorizer {
+        let sources = authorizer.identity_sources.iter().map(|source| source.parse());
+        let mut asked = AuthorizerRules::default();
+        asked.identity_sources = sources
+            .collect::<Result<_, _>>()
+            .map_err(|error: lift_gateway::IdentitySourceError| wrong(error.to_string()))?;
+        rules = rules.authorizer(asked);
+    }
+    let limits = settings.relaxed.iter();
+    rules.limits = limits.fold(Limits::api_gateway(), |limits, quota| limits.relax(*quota));
+    rules.limits.speed = settings.speed;
+    rules.check().map_err(|error| wrong(error.to_string()))?;
+    Ok(rules)
+}
