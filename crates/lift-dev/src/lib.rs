@@ -7,3 +7,4 @@
 
 pub mod plan;
 pub mod feed;
+pub mod lambda;

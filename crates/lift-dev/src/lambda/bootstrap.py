@@ -1,0 +1,142 @@
+"""In: a handler's name. Out: its answers to Lambda's Runtime API; the official client's work where it is not installed."""
+
+import importlib
+import importlib.util
+import json
+import os
+import sys
+import time
+import traceback
+import urllib.parse
+from http.client import HTTPConnection
+
+sys.stdout.reconfigure(line_buffering=True)
+HANDLER = sys.argv[1]
+ROOT = os.environ["LAMBDA_TASK_ROOT"]
+sys.path[0] = ROOT
+
+if importlib.util.find_spec("awslambdaric") is not None:
+    import runpy
+
+    sys.argv = ["awslambdaric", HANDLER]
+    runpy.run_module("awslambdaric", run_name="__main__", alter_sys=True)
+    sys.exit(0)
+
+HOST = os.environ["AWS_LAMBDA_RUNTIME_API"]
+BASE = "/2018-06-01/runtime"
+AGENT = "lift-dev-python"
+
+
+class Context:
+    """What a handler's second argument has on Lambda."""
+
+    def __init__(self, headers):
+        self.aws_request_id = headers.get("Lambda-Runtime-Aws-Request-Id")
+        self.invoked_function_arn = headers.get("Lambda-Runtime-Invoked-Function-Arn")
+        self.function_name = os.environ["AWS_LAMBDA_FUNCTION_NAME"]
+        self.function_version = os.environ["AWS_LAMBDA_FUNCTION_VERSION"]
+        self.memory_limit_in_mb = os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]
+        self.log_group_name = os.environ["AWS_LAMBDA_LOG_GROUP_NAME"]
+        self.log_stream_name = os.environ["AWS_LAMBDA_LOG_STREAM_NAME"]
+        self.identity = None
+        client_context = headers.get("Lambda-Runtime-Client-Context")
+        self.client_context = json.loads(client_context) if client_context else None
+        self._deadline_ms = int(headers.get("Lambda-Runtime-Deadline-Ms"))
+
+    def get_remaining_time_in_millis(self):
+        return max(self._deadline_ms - int(time.time() * 1000), 0)
+
+    def log(self, message):
+        sys.stdout.write(str(message))
+
+
+class Runtime:
+    """One connection to the Runtime API, kept open."""
+
+    def __init__(self):
+        self.connection = HTTPConnection(HOST)
+
+    def call(self, method, path, body=None, headers=None):
+        headers = {"User-Agent": AGENT, **(headers or {})}
+        self.connection.request(method, BASE + path, body, headers)
+        response = self.connection.getresponse()
+        return response, response.read()
+
+    def fail(self, path, error_type, message, trace):
+        sys.stderr.write("[ERROR] %s: %s\n" % (error_type, message))
+        for line in trace:
+            sys.stderr.write(line if line.endswith("\n") else line + "\n")
+        sys.stderr.flush()
+        report = {"errorMessage": message, "errorType": error_type, "stackTrace": trace}
+        body = json.dumps(report).encode()
+        self.call("POST", path, body, {"Lambda-Runtime-Function-Error-Type": error_type})
+
+
+def frames(error):
+    """The stack below this file, as the official client reports it."""
+    found = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in found if os.path.abspath(frame.filename) != os.path.abspath(__file__)]
+    ours = [frame for frame in ours if "importlib" not in frame.filename]
+    return traceback.format_list(ours)
+
+
+def load():
+    """The handler, or what its import reports as Lambda names it."""
+    module, _, function = HANDLER.rpartition(".")
+    if not module:
+        raise Init("Runtime.MalformedHandlerName", "Bad handler '%s': not enough values to unpack (expected 2, got 1)" % HANDLER, [])
+    try:
+        loaded = importlib.import_module(module.replace("/", "."))
+    except ImportError as error:
+        raise Init("Runtime.ImportModuleError", "Unable to import module '%s': %s" % (module, error), [])
+    except SyntaxError as error:
+        trace = ['  File "%s" Line %s\n    %s' % (error.filename, error.lineno, error.text)]
+        raise Init("Runtime.UserCodeSyntaxError", "Syntax error in module '%s': %s" % (module, error), trace)
+    if not hasattr(loaded, function):
+        raise Init("Runtime.HandlerNotFound", "Handler '%s' missing on module '%s'" % (function, module), [])
+    return getattr(loaded, function)
+
+
+class Init(Exception):
+    """An error before the first event."""
+
+
+def main():
+    runtime = Runtime()
+    try:
+        handler = load()
+    except Init as error:
+        runtime.fail("/init/error", *error.args)
+        sys.exit(1)
+    except Exception as error:
+        runtime.fail("/init/error", type(error).__name__, str(error), frames(error))
+        sys.exit(1)
+    while True:
+        response, payload = runtime.call("GET", "/invocation/next")
+        if response.status != 200:
+            raise SystemExit("next: %s" % response.status)
+        context = Context(response.headers)
+        path = "/invocation/" + urllib.parse.quote(context.aws_request_id)
+        trace_id = response.headers.get("Lambda-Runtime-Trace-Id")
+        if trace_id:
+            os.environ["_X_AMZN_TRACE_ID"] = trace_id
+        try:
+            event = json.loads(payload)
+        except ValueError as error:
+            runtime.fail(path + "/error", "Runtime.UnmarshalError", "Unable to unmarshal input: %s" % error, [])
+            continue
+        try:
+            answer = handler(event, context)
+        except Exception as error:
+            runtime.fail(path + "/error", type(error).__name__, str(error), frames(error))
+            continue
+        try:
+            body = json.dumps(answer, ensure_ascii=False).encode()
+        except (TypeError, ValueError, UnicodeError) as error:
+            runtime.fail(path + "/error", "Runtime.MarshalError", "Unable to marshal response: %s" % error, [])
+            continue
+        sys.stdout.flush()
+        runtime.call("POST", path + "/response", body, {"Content-Type": "application/json"})
+
+
+main()

@@ -1,0 +1,328 @@
+//! In: the plan's functions and who calls them. Out: their answers, from processes behind Lambda's Runtime API.
+//!
+//! An environment is a process group with a Runtime API of its own; the rules of when one starts, runs,
+//! freezes and ends are the pure `pool`. Sources: "Lambda execution environment lifecycle", "Building a
+//! custom runtime for AWS Lambda", "Using the Lambda Extensions API to create extensions".
+
+mod failure;
+mod pool;
+mod launch;
+mod variables;
+mod process;
+mod logs;
+mod host;
+mod environment;
+mod event;
+mod runtime_api;
+mod extensions_api;
+mod clock;
+mod random;
+mod integration;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use failure::{Ceiling, Failure, Refused, StartError};
+pub use pool::Freeze;
+pub use variables::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, session_token};
+
+use crate::feed::Feed;
+use crate::plan::Plan;
+use host::{Host, Known, Request, State};
+use launch::Places;
+use pool::{Allowed, Limits, Pool};
+use process::Watchdog;
+use variables::Inherited;
+
+/// How all functions run.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Settings {
+    /// Added to each start of an environment.
+    pub cold_start: Option<Duration>,
+    /// Whether environments stand still between invocations.
+    pub freeze: Freeze,
+    /// Environments of all functions together; Lambda's is 1,000.
+    pub environments_max: usize,
+    /// Time after which an idle environment is reclaimed.
+    pub idle: Duration,
+    /// Variables of every function; its own come over them.
+    pub environment: BTreeMap<String, String>,
+    /// The directory of on-failure destinations, a file of JSON lines each.
+    pub failures: PathBuf,
+    /// How many times as fast retries of queued events come.
+    pub speed: NonZeroU32,
+    /// The template's directory: its `.venv` serves Python functions that have none.
+    pub directory: Option<PathBuf>,
+}
+
+impl Default for Settings {
+    /// 64 environments that freeze, reclaimed after 5 min; failures under `.lift/failures`.
+    fn default() -> Self {
+        Self {
+            cold_start: None,
+            freeze: Freeze::On,
+            environments_max: 64,
+            idle: Duration::from_secs(5 * 60),
+            environment: BTreeMap::new(),
+            failures: PathBuf::from(".lift/failures"),
+            speed: NonZeroU32::MIN,
+            directory: None,
+        }
+    }
+}
+
+/// One invocation that somebody wants.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The function's name.
+    pub function: String,
+    /// The event.
+    pub payload: Bytes,
+    /// What it is for, as the feed shows it.
+    pub cause: String,
+    /// Its request id, where it is a UUID already; else one is made.
+    pub request_id: Option<String>,
+    /// `Root=…;Parent=…;Sampled=…`; else one is made.
+    pub trace: Option<String>,
+    /// How long the caller waits; the function's own timeout is the plan's.
+    pub deadline: Option<Duration>,
+}
+
+/// The functions of a plan, running. Cheap to clone; the last one dropped kills their processes.
+#[derive(Clone)]
+pub struct Functions {
+    owner: Arc<Owner>,
+}
+
+struct Owner {
+    host: Arc<Host>,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.host.closing.cancel();
+        self.host.kill_all();
+    }
+}
+
+impl fmt::Debug for Functions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Functions")
+            .field("environments", &self.environments())
+            .finish_non_exhaustive()
+    }
+}
+
+/// While it lives, invocations of a function wait, each for at most 2 s.
+#[must_use = "dropped, it holds nothing"]
+pub struct Hold {
+    owner: Arc<Owner>,
+    function: usize,
+}
+
+impl fmt::Debug for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hold").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let function = self.function;
+        self.owner.host.step(|now, state, actions| {
+            state.pool.release(now, function, actions);
+        });
+    }
+}
+
+impl Functions {
+    /// The plan's functions; environments start when they are asked.
+    ///
+    /// # Errors
+    /// A function cannot be started as it is: [`StartError`] names it and what is missing.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
+    pub fn new(plan: &Plan, settings: Settings, feed: Feed) -> Result<Self, StartError> {
+        let files = tempfile::tempdir().map_err(StartError::Files)?;
+        for (name, text) in [launch::PYTHON, launch::NODE] {
+            std::fs::write(files.path().join(name), text).map_err(StartError::Files)?;
+        }
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let places = Places {
+            runtimes: files.path().to_path_buf(),
+            directory: settings.directory.clone(),
+            path: std::env::split_paths(&path).collect(),
+        };
+        let known = plan.functions.iter().map(|function| Known {
+            function: function.clone(),
+            arn: format!(
+                "arn:aws:lambda:{}:{}:function:{}",
+                plan.region, plan.account, function.name
+            ),
+            log: Arc::new(logs::Log::new(&function.name, feed.clone())),
+            code: Mutex::new(function.code.clone()),
+            told: std::sync::Once::new(),
+        });
+        let known: Vec<_> = known.collect();
+        let names = known.iter().enumerate();
+        let names = names.map(|(index, known)| (known.function.name.clone(), index));
+        let limits = Limits {
+            environments_max: settings.environments_max,
+            idle: settings.idle,
+            freeze: settings.freeze,
+            cold_start: settings.cold_start.unwrap_or_default(),
+        };
+        let allowed = plan.functions.iter().map(|function| Allowed {
+            timeout: function.timeout,
+            concurrency_max: function
+                .concurrency_max
+                .map(|most| usize::try_from(most).unwrap_or(usize::MAX)),
+        });
+        let host = Arc::new(Host {
+            names: names.collect(),
+            region: plan.region.clone(),
+            account: plan.account.clone(),
+            feed,
+            clock: clock::Clock::start(),
+            places,
+            inherited: Inherited {
+                path,
+                home: std::env::var_os("HOME"),
+            },
+            watchdog: Arc::new(Watchdog::start().map_err(StartError::Files)?),
+            environments: TaskTracker::new(),
+            tasks: TaskTracker::new(),
+            closing: CancellationToken::new(),
+            _files: files,
+            runtime: tokio::runtime::Handle::current(),
+            wake: tokio::sync::Notify::new(),
+            state: Mutex::new(State::new(Pool::new(limits, allowed))),
+            functions: known,
+            settings,
+        });
+        for index in 0..host.functions.len() {
+            host.launch(index)?;
+        }
+        let keep_time = Arc::clone(&host).keep_time();
+        host.tasks.spawn_on(keep_time, &host.runtime);
+        let owner = Arc::new(Owner { host });
+        Ok(Self { owner })
+    }
+
+    /// Invokes a function and waits for its answer. Dropped half-way, the function runs on.
+    ///
+    /// # Errors
+    /// The function failed, or could not be asked: [`Failure`] says which.
+    pub async fn invoke(&self, call: Call) -> Result<Bytes, Failure> {
+        let host = &self.owner.host;
+        let Some(index) = host.names.get(&call.function).copied() else {
+            return Err(Failure::NotFound {
+                name: call.function,
+            });
+        };
+        let deadline = call.deadline;
+        let answer = host.start(index, host.request(call));
+        let answer = match deadline {
+            None => answer.await,
+            Some(deadline) => tokio::time::timeout(deadline, answer)
+                .await
+                .map_err(|_elapsed| Failure::CallerLeft(deadline))?,
+        };
+        answer.unwrap_or(Err(Failure::ShuttingDown))
+    }
+
+    /// The code changed: environments of the old code finish what they run and are not used again.
+    #[expect(
+        clippy::unused_async,
+        reason = "a zip is unpacked off the runtime's threads soon"
+    )]
+    pub async fn replace(&self, function: &str) {
+        let host = &self.owner.host;
+        if let Some(index) = host.names.get(function).copied() {
+            host.step(|now, state, actions| state.pool.replace(now, index, actions));
+        }
+    }
+
+    /// Invocations of the function wait while the hold lives, each for at most 2 s.
+    ///
+    /// For a function that the plan does not have, it holds nothing.
+    pub fn hold(&self, function: &str) -> Hold {
+        let host = &self.owner.host;
+        let index = host.names.get(function).copied();
+        let function = index.unwrap_or(usize::MAX);
+        host.step(|_, state, _| state.pool.hold(function));
+        Hold {
+            owner: Arc::clone(&self.owner),
+            function,
+        }
+    }
+
+    /// Kills one environment of the function, as if its machine failed; a busy one if there is one.
+    pub fn kill_one(&self, function: &str) {
+        let host = &self.owner.host;
+        let Some(index) = host.names.get(function).copied() else {
+            return;
+        };
+        host.step(|_, state, _| {
+            let id = state.pool.any_of(index);
+            if let Some(running) = id.and_then(|id| state.running.get(&id)) {
+                for group in &running.groups {
+                    group.signal(rustix::process::Signal::KILL);
+                }
+            }
+        });
+    }
+
+    /// How many environments each function has, in the plan's order.
+    #[must_use]
+    pub fn environments(&self) -> Vec<(String, usize)> {
+        let host = &self.owner.host;
+        let state = host.state.lock();
+        let counts = state.unwrap_or_else(PoisonError::into_inner).pool.counts();
+        let names = host
+            .functions
+            .iter()
+            .map(|known| known.function.name.clone());
+        names.zip(counts).collect()
+    }
+
+    /// Takes nothing any more and ends all environments, with the grace that extensions have.
+    pub async fn shut_down(&self) {
+        let host = &self.owner.host;
+        host.step(|now, state, actions| state.pool.shut_down(now, actions));
+        host.environments.close();
+        host.environments.wait().await;
+        host.closing.cancel();
+        host.tasks.close();
+        host.tasks.wait().await;
+    }
+}
+
+impl Host {
+    fn request(&self, call: Call) -> Request {
+        Request {
+            request_id: call.request_id.unwrap_or_else(random::uuid),
+            payload: call.payload,
+            cause: call.cause,
+            trace: call.trace.unwrap_or_else(|| self.trace()),
+            client_context: None,
+        }
+    }
+
+    fn kill_all(self: &Arc<Self>) {
+        self.step(|now, state, actions| {
+            state.pool.shut_down(now, actions);
+            state.pool.kill_all(actions);
+        });
+    }
+}

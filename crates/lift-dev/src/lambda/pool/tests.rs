@@ -1,0 +1,1 @@
+//! In: what happens to a pool. Out: whether its actions are the rules.
