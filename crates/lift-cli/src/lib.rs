@@ -1,6 +1,6 @@
 //! The command line comes in, an exit status goes out.
 //!
-//! `lift ws` talks to a WebSocket server, by hand or in a script; `lift token` makes and reads the
+//! `lift dev` runs Lambda functions behind the local gateway; `lift ws` talks to a WebSocket server, by hand or in a script; `lift token` makes and reads the
 //! tokens of one machine; `lift store` and `lift doctor` look after a data directory and a server;
 //! `lift explain` says what codes mean. stdout carries data alone; whatever is said to people goes to stderr.
 #![warn(missing_docs)]
@@ -27,6 +27,7 @@ pub use failure::{Exit, Failure};
 pub fn run(args: args::Args) -> Result<(), Failure> {
     let environment = config::Environment::read();
     match args.command {
+        args::Command::Dev(args) => commands::dev::run(args),
         args::Command::Ws(args) => commands::ws::run(config::Ws::new(args, environment)?),
         args::Command::Token(args) => commands::token::run(args.command, environment),
         args::Command::Store(args) => commands::store::run(args.command),

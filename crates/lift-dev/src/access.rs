@@ -16,7 +16,7 @@ use lift_gateway::{ResponseBody, Rules};
 
 use crate::clock::wall_clock;
 use crate::door::plain;
-use crate::lambda::variables::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, session_token};
+use crate::lambda::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, session_token};
 use crate::plan::{Effect, Plan, Statement};
 use crate::sigv4::{self, Credentials, Scope};
 

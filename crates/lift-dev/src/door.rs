@@ -102,9 +102,7 @@ impl Door {
         if path == FAULTS_PATH {
             return self.control(request, peer).await;
         }
-        if path.starts_with(Functions::PATH) {
-            return self.functions.handle(request).await;
-        }
+        // INVOKE
         let method = request.method().as_str();
         match management::parse(self.gateway.rules(), method, path) {
             None | Some(Err(_)) => self.upgrade(request, peer).await,
@@ -143,7 +141,7 @@ impl Door {
                                 let request = Request::from_parts(head, Full::new(body));
                                 self.managed(call, request, peer).await
                             }
-                            Err(refused) => refused,
+                            Err(refused) => *refused,
                         }
                     }
                     Ok(Err(_)) => reply(call, Err(PostError::PayloadTooLarge)),
@@ -210,7 +208,6 @@ impl Door {
                 };
                 match read_faults(&body.to_bytes()) {
                     Ok(faults) => {
-                        self.functions.set_cold_start(faults.time(Fault::ColdStart));
                         with(&self.faults, |now| *now = faults);
                     }
                     Err(why) => {

@@ -6,5 +6,19 @@
 #![warn(missing_docs)]
 
 pub mod plan;
-pub mod feed;
+pub mod template;
+pub mod server;
+pub mod authority;
+mod door;
+pub mod access;
+pub mod sigv4;
+pub mod faults;
+mod faulty;
 pub mod lambda;
+pub mod dynamodb;
+pub mod watch;
+pub mod feed;
+mod clock;
+
+pub use lift_gateway::Quota;
+pub use lift_gateway::listener::bind;

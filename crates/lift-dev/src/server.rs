@@ -20,19 +20,19 @@ use crate::access::{Access, Signatures};
 use crate::authority::Authority;
 use crate::door::{Door, Shared};
 use crate::dynamodb;
+use crate::dynamodb::tables::{self, Made, TableError};
 use crate::faults::{Fault, Faults};
 use crate::faulty;
 use crate::feed::Feed;
-use crate::lambda::{self, Call, Failure, Freeze, Functions};
+use crate::lambda::{self, Call, Freeze, Functions};
 use crate::plan::{self, Plan, Schedule};
-use crate::streams::{self, InvokeFailed};
 
 /// How a plan runs.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Where state goes: the CA's files, what failed; made where it does not exist.
-    pub state: PathBuf,
+    /// The template's directory; state goes to `.lift` in it: the CA's files, what failed.
+    pub directory: PathBuf,
     /// The quotas of API Gateway that are lifted.
     pub relaxed: Vec<Quota>,
     /// How many times faster idle time, lifetimes, schedules and retries pass.
@@ -43,6 +43,8 @@ pub struct Settings {
     pub signatures: Signatures,
     /// The DynamoDB endpoint, where there is one.
     pub dynamodb: Option<dynamodb::Client>,
+    /// Variables of every function; its own come over them.
+    pub environment: BTreeMap<String, String>,
     /// Whether functions stand still between invocations.
     pub freeze: Freeze,
     /// Environments of all functions at a time.
@@ -50,19 +52,26 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// AWS's rules, with state in this directory.
+    /// AWS's rules, for a template in this directory.
     #[must_use]
-    pub fn new(state: impl Into<PathBuf>) -> Self {
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self {
-            state: state.into(),
+            directory: directory.into(),
             relaxed: Vec::new(),
             speed: NonZeroU32::MIN,
             faults: Faults::default(),
             signatures: Signatures::Unchecked,
             dynamodb: None,
+            environment: BTreeMap::new(),
             freeze: Freeze::On,
             environments_max: lambda::Settings::default().environments_max,
         }
+    }
+}
+
+impl Settings {
+    fn state(&self) -> PathBuf {
+        self.directory.join(".lift")
     }
 }
 
@@ -98,7 +107,7 @@ pub enum StartError {
     },
     /// DynamoDB did not do as asked.
     #[error(transparent)]
-    DynamoDb(#[from] dynamodb::Error),
+    Table(#[from] TableError),
 }
 
 /// One API that accepts connections.
@@ -132,7 +141,7 @@ impl Dev {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(
-        mut plan: Plan,
+        plan: Plan,
         settings: Settings,
         first: TcpListener,
         feed: Feed,
@@ -142,17 +151,25 @@ impl Dev {
             move |source| StartError::Io { what, source }
         };
         let address = first.local_addr().map_err(io("the port has no address"))?;
-        let state = &settings.state;
+        let state = &settings.state();
         make_state(state).map_err(io(&format!("`{}` cannot be made", state.display())))?;
         let host = named(address.ip());
         let authority = Authority::make(state, &host).map_err(io("no certificate can be made"))?;
 
-        let mut environment: BTreeMap<_, _> = authority.environment().into_iter().collect();
+        let mut environment = settings.environment.clone();
+        let mut set = |name: &str, value: String| environment.insert(name.to_owned(), value);
+        for (name, value) in authority.environment() {
+            set(name, value);
+        }
         match (&settings.dynamodb, plan.tables.first()) {
             (Some(dynamodb), _) => {
-                environment.insert("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url().to_owned());
-                environment.insert("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", dynamodb.url().to_owned());
-                dynamodb::tables::create(dynamodb, &plan.tables, &feed).await?;
+                set("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.endpoint());
+                set("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", dynamodb.endpoint());
+                for table in &plan.tables {
+                    if tables::make(dynamodb, table).await? == Made::New {
+                        feed.notice(format!("table `{}` created", table.name));
+                    }
+                }
             }
             (None, Some(table)) => {
                 let table = table.name.clone();
@@ -161,21 +178,22 @@ impl Dev {
             (None, None) => {}
         }
         let own = format!("http://{host}:{}", address.port());
-        environment.insert("AWS_ENDPOINT_URL_LAMBDA", own);
+        set("AWS_ENDPOINT_URL_LAMBDA", own);
         if let [api] = plan.apis.as_slice() {
             let url = format!("https://{host}:{}/{}", address.port(), api.stage);
-            environment.insert("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI", url);
+            set("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI", url);
         }
-        let access = Access::new(settings.signatures, &mut plan).map(Arc::new);
+        let access = Access::new(settings.signatures, &plan).map(Arc::new);
         let functions = Functions::new(
             &plan,
             lambda::Settings {
                 cold_start: settings.faults.time(Fault::ColdStart),
                 freeze: settings.freeze,
                 environments_max: settings.environments_max,
-                environment: environment.into_iter().map(|(k, v)| (k.to_owned(), v)).collect(),
+                environment,
                 failures: state.join("failures"),
                 speed: settings.speed,
+                directory: Some(settings.directory.clone()),
                 ..lambda::Settings::default()
             },
             feed.clone(),
@@ -242,26 +260,7 @@ impl Dev {
         for (door, listener) in self.doors {
             tasks.spawn(door.serve(listener, self.authority.clone(), shutdown.clone()));
         }
-        for mapping in &self.plan.mappings {
-            if let Some(dynamodb) = &self.settings.dynamodb {
-                let settings = streams::Settings {
-                    failures: self.settings.state.join("failures"),
-                    speed: self.settings.speed,
-                    faults: streams::Faults {
-                        duplicate: self.settings.faults.per_mille(Fault::DuplicateRecords),
-                        reorder: self.settings.faults.per_mille(Fault::ReorderRecords),
-                        seed: self.settings.faults.seed(),
-                    },
-                    ..streams::Settings::new(dynamodb.clone())
-                };
-                let (mapping, feed) = (mapping.clone(), self.feed.clone());
-                let (functions, shutdown) = (self.functions.clone(), shutdown.clone());
-                tasks.spawn(async move {
-                    let invoke = |event| invoke(&functions, &mapping.function, event);
-                    streams::run(&mapping, settings, feed, invoke, shutdown).await;
-                });
-            }
-        }
+        // MAPPINGS
         for schedule in &self.plan.schedules {
             let every = schedule.every / self.settings.speed.get();
             let (functions, schedule) = (self.functions.clone(), schedule.clone());
@@ -278,14 +277,15 @@ impl Dev {
     }
 }
 
-async fn invoke(functions: &Functions, function: &str, event: Bytes) -> Result<Bytes, InvokeFailed> {
-    let call = Call::new(function, event, "stream");
-    functions.invoke(call).await.map_err(|failure| match failure {
-        Failure::Throttled => InvokeFailed::Throttled,
-        other => InvokeFailed::Function {
-            error: other.to_string(),
-        },
-    })
+fn call(function: &str, payload: Bytes, cause: &str) -> Call {
+    Call {
+        function: function.to_owned(),
+        payload,
+        cause: cause.to_owned(),
+        request_id: None,
+        trace: None,
+        deadline: None,
+    }
 }
 
 /// Invokes a function for ever, as EventBridge would.
@@ -312,8 +312,8 @@ async fn tick(
                 "detail": {},
             })
         });
-        let call = Call::new(&schedule.function, event.to_string().into(), "schedule");
-        if let Err(error) = functions.enqueue(call) {
+        let call = call(&schedule.function, event.to_string().into(), "schedule");
+        if let Err(error) = functions.invoke(call).await {
             tracing::warn!(function = schedule.function, %error, "a schedule's invocation is lost");
         }
     }

@@ -113,7 +113,7 @@ impl Watch {
                         continue;
                     }
                 }
-                functions.replace(&function.name);
+                functions.replace(&function.name).await;
                 let took = started.elapsed().as_secs_f32();
                 feed.notice(format!("{}: changed, replaced in {took:.2} s", function.name));
             }
@@ -132,7 +132,7 @@ impl Watch {
             };
             tokio::select! {
                 () = shutdown.cancelled() => return None,
-                next = self.changes.recv() => _ = changed.insert(next?),
+                next = self.changes.recv() => { changed.insert(next?); }
                 () = quiet => return Some(changed),
             }
         }

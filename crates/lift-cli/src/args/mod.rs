@@ -10,6 +10,7 @@ use streamer::auth::Algorithm;
 
 use crate::expect::Expect;
 
+pub mod dev;
 mod upkeep;
 
 pub use upkeep::{
@@ -66,6 +67,9 @@ pub struct Args {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run a template's WebSocket APIs and Lambda functions on this machine, in any language.
+    #[command(after_help = format!("{}\n\n{EXIT_STATUS}", dev::DEV_EXAMPLES))]
+    Dev(dev::DevArgs),
     /// Talk to a WebSocket server: by hand, in a pipe, or as a check in a script.
     #[command(after_help = format!("{WS_EXAMPLES}\n\n{EXIT_STATUS}"))]
     Ws(WsArgs),

@@ -1,18 +1,21 @@
 //! In: a template and how it is to run. Out: its APIs on this machine, and what happens in them, line by line.
 
 use std::{
-    io,
+    net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use lift_dev::{
     access::Signatures,
-    dynamodb,
+    dynamodb::{
+        self,
+        local::{self, Local},
+    },
     faults::Faults,
     feed::{Entry, Feed},
-    lambda::Freeze,
+    lambda::{ACCESS_KEY_ID, Freeze, SECRET_ACCESS_KEY},
     server::{Dev, Endpoint, Settings},
+    sigv4::Credentials,
     template, watch,
 };
 use tokio::{
@@ -55,7 +58,7 @@ async fn dev(args: DevArgs) -> Result<(), Failure> {
                 )
             })?,
     };
-    let first = lift_dev::listen(args.listen).map_err(|error| {
+    let first = lift_dev::bind(args.listen).map_err(|error| {
         Failure::new(
             Exit::Failed,
             format!("cannot listen on {}", args.listen),
@@ -69,7 +72,7 @@ async fn dev(args: DevArgs) -> Result<(), Failure> {
     let mut reading = template::Settings::default();
     reading.parameters = args.parameters.iter().cloned().collect();
     reading.region.clone_from(&args.region);
-    reading.authorities = template::Authorities::at(address);
+    reading.authorities = authorities(address);
     let plan = template::read(&template, &reading).map_err(|problems| {
         Failure::new(
             Exit::Usage,
@@ -90,14 +93,10 @@ async fn dev(args: DevArgs) -> Result<(), Failure> {
         feed.notice(format!("skipped: {skipped}"));
     }
     let local = match args.dynamodb.as_deref() {
-        Some("local") => Some(
-            dynamodb::local::Local::start(&args.region, &feed)
-                .await
-                .map_err(|error| failed("DynamoDB Local does not run", &error))?,
-        ),
+        Some("local") => Some(local().await?),
         Some(_) | None => None,
     };
-    let mut settings = Settings::new(directory.join(".lift"));
+    let mut settings = Settings::new(&directory);
     settings.relaxed.clone_from(&args.relax);
     settings.speed = args.time_scale;
     settings.faults = Faults::new(args.seed, args.faults.iter().copied());
@@ -112,14 +111,13 @@ async fn dev(args: DevArgs) -> Result<(), Failure> {
     if let Some(environments) = args.environments {
         settings.environments_max = environments;
     }
-    settings.dynamodb = match (&local, args.dynamodb.as_deref()) {
-        (Some(local), _) => Some(local.client()),
-        (None, Some(url)) => Some(
-            dynamodb::Client::new(url, &args.region)
-                .map_err(|error| failed("the DynamoDB endpoint cannot be used", &error))?,
-        ),
-        (None, None) => None,
-    };
+    let endpoint = local.as_ref().map(Local::endpoint).or(args.dynamodb.as_deref());
+    if let Some(url) = endpoint {
+        let credentials = credentials(url, &mut settings);
+        let client = dynamodb::Client::new(url, &args.region, credentials);
+        let client = client.map_err(|error| failed("the DynamoDB endpoint cannot be used", &error))?;
+        settings.dynamodb = Some(client);
+    }
     let building = watch::build_all(&plan, &directory, &feed).await;
     building.map_err(|error| failed("a function's code does not build", &error))?;
     let watch = match args.watch {
@@ -143,7 +141,7 @@ async fn dev(args: DevArgs) -> Result<(), Failure> {
         _ = watching.await;
     }
     if let Some(local) = local {
-        local.stop().await;
+        local.stop().await.map_err(|error| failed("DynamoDB Local does not end", &error))?;
     }
     let missed = feed.missed();
     drop(feed);
@@ -152,6 +150,48 @@ async fn dev(args: DevArgs) -> Result<(), Failure> {
         say(&format!("{missed} lines were not shown: they came too fast"));
     }
     Ok(())
+}
+
+/// DynamoDB Local, started.
+async fn local() -> Result<Local, Failure> {
+    let chosen = std::env::var_os("LIFT_DYNAMODB_LOCAL").map(PathBuf::from);
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let cache = cache.or(home).unwrap_or_else(|| ".cache".into());
+    let jars = local::find(chosen.as_deref(), &cache);
+    let jars = jars.map_err(|error| failed("DynamoDB Local is not here", &error))?;
+    let started = Local::start(&jars).await;
+    started.map_err(|error| failed("DynamoDB Local does not run", &error))
+}
+
+/// The developer's own for AWS, which functions then have, too; any will do elsewhere.
+fn credentials(url: &str, settings: &mut Settings) -> Credentials {
+    let own = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    if let (true, Some(access_key), Some(secret_key)) = (
+        url.starts_with("https:"),
+        own("AWS_ACCESS_KEY_ID"),
+        own("AWS_SECRET_ACCESS_KEY"),
+    ) {
+        let session_token = own("AWS_SESSION_TOKEN");
+        for (name, value) in [
+            ("AWS_ACCESS_KEY_ID", Some(&access_key)),
+            ("AWS_SECRET_ACCESS_KEY", Some(&secret_key)),
+            ("AWS_SESSION_TOKEN", session_token.as_ref()),
+        ] {
+            let value = value.cloned().unwrap_or_default();
+            settings.environment.insert(name.to_owned(), value);
+        }
+        return Credentials {
+            access_key,
+            secret_key,
+            session_token,
+        };
+    }
+    Credentials {
+        access_key: ACCESS_KEY_ID.to_owned(),
+        secret_key: SECRET_ACCESS_KEY.to_owned(),
+        session_token: None,
+    }
 }
 
 /// Cancels at the first Ctrl-C or SIGTERM; a second one ends the process as it would any other.
@@ -169,6 +209,19 @@ async fn stop(shutdown: CancellationToken) {
     shutdown.cancel();
     _ = interrupt.recv().await;
     std::process::exit(i32::from(Exit::Interrupted.code()));
+}
+
+/// Where APIs listen, as functions see it: what listens everywhere is called by loopback.
+fn authorities(first: SocketAddr) -> template::Authorities {
+    let host = match first.ip() {
+        ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
+        std::net::IpAddr::V4(ip) => ip.to_string(),
+        std::net::IpAddr::V6(ip) => format!("[{ip}]"),
+    };
+    template::Authorities {
+        host,
+        first_port: first.port(),
+    }
 }
 
 /// The template's directory.

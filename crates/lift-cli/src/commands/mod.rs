@@ -1,5 +1,6 @@
 //! What a command works with comes in, what it does goes out to stdout, stderr and the network.
 
+pub(crate) mod dev;
 pub(crate) mod ws;
 mod conversation;
 mod texts;
