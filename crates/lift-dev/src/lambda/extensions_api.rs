@@ -136,10 +136,17 @@ fn register(
         });
         Ok(running.function)
     })?;
-    let known = host
-        .functions
-        .get(function)
-        .ok_or_else(|| Box::new(refuse(Rejected::State)))?;
+    registered(host, function, headers, &identifier)
+        .ok_or_else(|| Box::new(refuse(Rejected::State)))
+}
+
+fn registered(
+    host: &Arc<Host>,
+    function: usize,
+    headers: &HeaderMap,
+    identifier: &str,
+) -> Option<Answer> {
+    let known = host.functions.get(function)?;
     let mut body = json!({
         "functionName": known.function.name,
         "functionVersion": "$LATEST",
@@ -154,10 +161,10 @@ fn register(
         object.insert("accountId".to_owned(), host.account.clone().into());
     }
     let mut answer = json_response(200, body.to_string());
-    if let Ok(identifier) = HeaderValue::from_str(&identifier) {
+    if let Ok(identifier) = HeaderValue::from_str(identifier) {
         answer.headers_mut().insert(IDENTIFIER, identifier);
     }
-    Ok(answer)
+    Some(answer)
 }
 
 /// Which extension calls.

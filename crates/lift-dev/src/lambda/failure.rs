@@ -113,6 +113,21 @@ impl Failure {
             | Self::ShuttingDown => report(self.error_type(), &self.to_string()),
         }
     }
+
+    /// Whether the function was asked, and it is its own failure.
+    pub(super) fn is_the_functions(&self) -> bool {
+        match self {
+            Self::FunctionError { .. }
+            | Self::TimedOut { .. }
+            | Self::Exited { .. }
+            | Self::ResponseTooLarge
+            | Self::InitFailed { .. } => true,
+            Self::Throttled(_)
+            | Self::NotFound { .. }
+            | Self::CallerLeft(_)
+            | Self::ShuttingDown => false,
+        }
+    }
 }
 
 pub(super) fn report(error_type: &str, message: &str) -> Bytes {

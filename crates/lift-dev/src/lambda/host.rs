@@ -23,6 +23,7 @@ use super::pool::{
     Action, EnvironmentId, InitError, InvalidState, Pool, Reason, Subscription, Ticket,
 };
 use super::process::{Group, Watchdog};
+use super::queue::Room;
 use super::variables::Inherited;
 use super::{Settings, random};
 use crate::feed::{Entry, Feed};
@@ -46,7 +47,7 @@ pub(super) struct Host {
     pub(super) tasks: TaskTracker,
     pub(super) closing: CancellationToken,
     /// What the processes read, for as long as they run.
-    pub(super) _files: tempfile::TempDir,
+    pub(super) files: tempfile::TempDir,
     pub(super) runtime: Handle,
     pub(super) wake: Notify,
     pub(super) state: Mutex<State>,
@@ -59,6 +60,8 @@ pub(super) struct Known {
     pub(super) log: Arc<Log>,
     /// Where the code is: a zip is unpacked.
     pub(super) code: Mutex<PathBuf>,
+    /// Room for its queued events.
+    pub(super) room: Room,
     /// Whether it was said that the official client is not there.
     pub(super) told: std::sync::Once,
 }

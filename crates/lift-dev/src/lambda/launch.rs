@@ -162,9 +162,7 @@ fn handler_file(function: &Function, code: &Path, endings: &[&str]) -> Result<()
     let spellings = [module.to_owned(), module.replace('.', "/")];
     for module in &spellings {
         let here = |ending: &&str| code.join(format!("{module}.{ending}")).is_file();
-        if endings.iter().any(|ending| here(ending))
-            || code.join(module).join("__init__.py").is_file()
-        {
+        if endings.iter().any(here) || code.join(module).join("__init__.py").is_file() {
             return Ok(());
         }
     }

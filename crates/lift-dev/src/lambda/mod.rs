@@ -7,6 +7,7 @@
 mod failure;
 mod pool;
 mod launch;
+mod archive;
 mod variables;
 mod process;
 mod logs;
@@ -18,6 +19,8 @@ mod extensions_api;
 mod clock;
 mod random;
 mod integration;
+mod queue;
+mod endpoint;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -163,17 +166,21 @@ impl Functions {
             directory: settings.directory.clone(),
             path: std::env::split_paths(&path).collect(),
         };
-        let known = plan.functions.iter().map(|function| Known {
-            function: function.clone(),
-            arn: format!(
-                "arn:aws:lambda:{}:{}:function:{}",
-                plan.region, plan.account, function.name
-            ),
-            log: Arc::new(logs::Log::new(&function.name, feed.clone())),
-            code: Mutex::new(function.code.clone()),
-            told: std::sync::Once::new(),
-        });
-        let known: Vec<_> = known.collect();
+        let mut known = Vec::new();
+        for function in &plan.functions {
+            let (region, account) = (&plan.region, &plan.account);
+            known.push(Known {
+                arn: format!(
+                    "arn:aws:lambda:{region}:{account}:function:{}",
+                    function.name
+                ),
+                log: Arc::new(logs::Log::new(&function.name, feed.clone())),
+                code: Mutex::new(archive::code(function, files.path())?),
+                room: queue::Room::default(),
+                told: std::sync::Once::new(),
+                function: function.clone(),
+            });
+        }
         let names = known.iter().enumerate();
         let names = names.map(|(index, known)| (known.function.name.clone(), index));
         let limits = Limits {
@@ -203,7 +210,7 @@ impl Functions {
             environments: TaskTracker::new(),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
-            _files: files,
+            files,
             runtime: tokio::runtime::Handle::current(),
             wake: tokio::sync::Notify::new(),
             state: Mutex::new(State::new(Pool::new(limits, allowed))),
@@ -242,14 +249,28 @@ impl Functions {
     }
 
     /// The code changed: environments of the old code finish what they run and are not used again.
-    #[expect(
-        clippy::unused_async,
-        reason = "a zip is unpacked off the runtime's threads soon"
-    )]
+    ///
+    /// A zip is unpacked anew; where that fails, the old code stays and the feed says so.
     pub async fn replace(&self, function: &str) {
         let host = &self.owner.host;
-        if let Some(index) = host.names.get(function).copied() {
-            host.step(|now, state, actions| state.pool.replace(now, index, actions));
+        let Some(index) = host.names.get(function).copied() else {
+            return;
+        };
+        let unpacking = Arc::clone(host);
+        let unpacked = tokio::task::spawn_blocking(move || {
+            let Some(known) = unpacking.functions.get(index) else {
+                return Ok(());
+            };
+            let code = archive::code(&known.function, unpacking.files.path())?;
+            *known.code.lock().unwrap_or_else(PoisonError::into_inner) = code;
+            Ok::<_, StartError>(())
+        });
+        match unpacked.await {
+            Ok(Ok(())) => {
+                host.step(|now, state, actions| state.pool.replace(now, index, actions));
+            }
+            Ok(Err(error)) => host.feed.notice(error.to_string()),
+            Err(error) => host.feed.notice(error.to_string()),
         }
     }
 
