@@ -6,4 +6,5 @@
 #![warn(missing_docs)]
 
 pub mod plan;
+pub mod template;
 pub mod feed;

@@ -1,1 +1,3 @@
 //! In: the crate's public edges. Out: whether they behave.
+
+mod template;
