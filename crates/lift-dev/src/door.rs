@@ -29,6 +29,8 @@ use crate::lambda::Functions;
 const TLS_HANDSHAKE: u8 = 0x16;
 /// Where faults are seen and set while everything runs.
 pub const FAULTS_PATH: &str = "/_lift/faults";
+/// Where Lambda's `Invoke` is.
+const INVOKE_PATH: &str = "/2015-03-31/functions/";
 /// Most bytes of a set of faults.
 const CONTROL_BYTES_MAX: usize = 16 * 1024;
 
@@ -102,7 +104,11 @@ impl Door {
         if path == FAULTS_PATH {
             return self.control(request, peer).await;
         }
-        // INVOKE
+        if path.starts_with(INVOKE_PATH) {
+            let answer = self.functions.handle(request).await;
+            let forbidden = || plain(StatusCode::FORBIDDEN, r#"{"message":"Forbidden"}"#);
+            return answer.unwrap_or_else(forbidden);
+        }
         let method = request.method().as_str();
         match management::parse(self.gateway.rules(), method, path) {
             None | Some(Err(_)) => self.upgrade(request, peer).await,

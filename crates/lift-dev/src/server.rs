@@ -313,7 +313,7 @@ async fn tick(
             })
         });
         let call = call(&schedule.function, event.to_string().into(), "schedule");
-        if let Err(error) = functions.invoke(call).await {
+        if let Err(error) = functions.enqueue(call) {
             tracing::warn!(function = schedule.function, %error, "a schedule's invocation is lost");
         }
     }

@@ -22,6 +22,8 @@ const PATHS_MAX: usize = 1_024;
 const BUILD_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// What is shown of a build's output, in lines from its end.
 const BUILD_LINES: usize = 40;
+/// Extensions of files that are no sources.
+const MADE_EXTENSIONS: &[&str] = &["pyc", "log", "out", "tmp", "swp", "swx", "jsonl"];
 /// Directories whose content is made, not written.
 const MADE: &[&str] = &[".lift", ".git", "target", "node_modules", "__pycache__", ".venv"];
 
@@ -78,12 +80,14 @@ impl Watch {
     /// A path is not there, or the system's watches are used up.
     pub fn start(plan: &Plan, directory: &Path) -> notify::Result<Self> {
         let (changed, changes) = mpsc::channel(PATHS_MAX);
+        let own = own_output();
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             let Ok(event) = event else { return };
             if matches!(event.kind, EventKind::Access(_)) {
                 return;
             }
-            for path in event.paths {
+            let paths = event.paths.into_iter();
+            for path in paths.filter(|path| !own.iter().flatten().any(|own| own == path)) {
                 // A full queue is a change already.
                 _ = changed.try_send(path);
             }
@@ -155,10 +159,21 @@ fn is_hit(function: &Function, changed: &BTreeSet<PathBuf>) -> bool {
     })
 }
 
+/// Whether a path, seen from what is watched, is no source: what is made, what editors keep beside
+/// a file, logs. Sources have an extension; only a `bootstrap`, or a watched file itself, has none.
 fn is_made(path: &Path) -> bool {
     let made = |component: Component<'_>| {
         let name = component.as_os_str();
         MADE.iter().any(|made| name == *made)
     };
-    path.components().any(made) || path.extension().is_some_and(|extension| extension == "pyc")
+    let is_source = match path.extension().and_then(|extension| extension.to_str()) {
+        Some(extension) => !MADE_EXTENSIONS.contains(&extension) && !extension.ends_with('~'),
+        None => path.file_name().is_none_or(|name| name == "bootstrap"),
+    };
+    path.components().any(made) || !is_source
+}
+
+/// The files that this process writes its lines to: a change of theirs must not cause a line.
+fn own_output() -> [Option<PathBuf>; 2] {
+    ["/proc/self/fd/1", "/proc/self/fd/2"].map(|link| std::fs::read_link(link).ok())
 }

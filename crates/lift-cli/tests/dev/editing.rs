@@ -18,7 +18,7 @@ Resources:
           RouteResponseSelectionExpression: $default
   Answers:
     Type: AWS::ApiGatewayV2::RouteResponse
-    Properties: { ApiId: !Ref Chat, RouteId: !Ref ChatdefaultRoute, RouteResponseKey: $default }
+    Properties: { ApiId: !Ref Chat, RouteId: !Ref ChatDefaultRoute, RouteResponseKey: $default }
   Shout:
     Type: AWS::Serverless::Function
     Properties: { Runtime: RUNTIME, Handler: app.handler, CodeUri: . }

@@ -1,3 +1,4 @@
 //! In: the crate's public edges. Out: whether they behave.
 
 mod lambda;
+mod template;

@@ -1,0 +1,255 @@
+//! In: `AWS::Serverless::Function` and `AWS::Lambda::Function` resources. Out: the plan's functions.
+//!
+//! Source: SAM developer guide and CloudFormation template reference, of these types; Lambda developer
+//! guide, "Configure Lambda functions".
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use super::code;
+use super::fields::Fields;
+use super::mapping;
+use super::policy;
+use super::problem::Log;
+use super::raw::of_kind;
+use super::scope::{Resource, Scope};
+use super::tree::{Kind, Node};
+use crate::plan::{Asynchronous, Function};
+
+pub(super) const SAM_FUNCTION: &str = "AWS::Serverless::Function";
+pub(super) const FUNCTION: &str = "AWS::Lambda::Function";
+
+const BOTH: [&str; 24] = [
+    "Architectures",
+    "CapacityProviderConfig",
+    "CodeSigningConfigArn",
+    "DeadLetterConfig",
+    "Description",
+    "DurableConfig",
+    "Environment",
+    "EphemeralStorage",
+    "FileSystemConfigs",
+    "FunctionName",
+    "FunctionScalingConfig",
+    "Handler",
+    "ImageConfig",
+    "KmsKeyArn",
+    "Layers",
+    "LoggingConfig",
+    "MemorySize",
+    "PackageType",
+    "RecursiveLoop",
+    "ReservedConcurrentExecutions",
+    "Role",
+    "Runtime",
+    "RuntimeManagementConfig",
+    "Timeout",
+];
+const SAM_ONLY: [&str; 24] = [
+    "AssumeRolePolicyDocument",
+    "AutoPublishAlias",
+    "AutoPublishAliasAllProperties",
+    "AutoPublishCodeSha256",
+    "CodeUri",
+    "DeadLetterQueue",
+    "DeploymentPreference",
+    "EventInvokeConfig",
+    "Events",
+    "FunctionUrlConfig",
+    "ImageUri",
+    "InlineCode",
+    "PermissionsBoundary",
+    "Policies",
+    "PropagateTags",
+    "ProvisionedConcurrencyConfig",
+    "PublishToLatestPublished",
+    "RolePath",
+    "SnapStart",
+    "SourceKMSKeyArn",
+    "Tags",
+    "Tracing",
+    "VersionDeletionPolicy",
+    "VersionDescription",
+];
+const LAMBDA_ONLY: [&str; 6] = [
+    "Code",
+    "SnapStart",
+    "Tags",
+    "TenancyConfig",
+    "TracingConfig",
+    "PublishToLatestPublished",
+];
+/// What a function reaches on AWS and not here.
+const NOT_HERE: [&str; 2] = ["Layers", "FileSystemConfigs"];
+
+/// The functions in the template's order.
+pub(super) fn all(scope: &mut Scope<'_>, directory: &Path) -> Vec<Function> {
+    let mut functions: Vec<Function> = Vec::new();
+    for resource in scope.resources.clone() {
+        if resource.kind != SAM_FUNCTION && resource.kind != FUNCTION {
+            continue;
+        }
+        let Some(function) = function(scope, resource, directory) else {
+            continue;
+        };
+        if functions.iter().any(|other| other.name == function.name) {
+            let text = format!("a second function is named `{}`", function.name);
+            scope.log.problem(resource.at, text);
+        }
+        functions.push(function);
+    }
+    invoke_configs(scope, &mut functions);
+    functions
+}
+
+fn function<'a>(
+    scope: &mut Scope<'a>,
+    resource: Resource<'a>,
+    directory: &Path,
+) -> Option<Function> {
+    let is_sam = resource.kind == SAM_FUNCTION;
+    let own: &[&str] = if is_sam { &SAM_ONLY } else { &LAMBDA_ONLY };
+    let known: Vec<_> = own.iter().chain(&BOTH).copied().collect();
+    let properties = scope.properties(resource);
+    let fields = Fields::of(&properties, resource.what(), &known, &mut scope.log);
+    for name in NOT_HERE {
+        if fields.get(name).is_some() {
+            let text = format!("{}: `{name}` are not here", fields.what());
+            scope.log.note(fields.at_of(name), text);
+        }
+    }
+    let name = scope.physical(resource, resource.at)?;
+    let statements = policy::of_function(scope, &fields, &name);
+    let code = code::of(scope, resource, &fields, directory)?;
+    let log = &mut scope.log;
+    let invoke_config = fields.fields("EventInvokeConfig", &INVOKE_CONFIG, log);
+    let mut asynchronous = match invoke_config {
+        Some(config) => asynchronous(&config, log),
+        None => Asynchronous::default(),
+    };
+    let dead = [
+        ("DeadLetterQueue", "TargetArn"),
+        ("DeadLetterConfig", "TargetArn"),
+    ];
+    for (property, target) in dead {
+        if let Some(dead) = fields.fields(property, &["TargetArn", "Type"], log)
+            && asynchronous.on_failure.is_none()
+        {
+            asynchronous.on_failure = mapping::destination(&dead, target, log);
+        }
+    }
+    Some(Function {
+        logical_id: resource.id.to_owned(),
+        name,
+        runtime: code.runtime,
+        handler: code.handler,
+        code: code.path,
+        command: code.command,
+        build: code.build,
+        watch: code.watch,
+        memory_mb: fields
+            .number("MemorySize", 128..=10_240, log)
+            .unwrap_or(128),
+        timeout: timeout(&fields, "Timeout", log),
+        environment: environment(&fields, log),
+        concurrency_max: fields.number("ReservedConcurrentExecutions", 0..=u32::MAX, log),
+        asynchronous,
+        statements,
+    })
+}
+
+/// A function's time, in seconds from 1 to 900; 3 without.
+pub(super) fn timeout(fields: &Fields<'_>, name: &str, log: &mut Log) -> Duration {
+    let seconds = fields.number(name, 1..=900, log).unwrap_or(3);
+    Duration::from_secs(u64::from(seconds))
+}
+
+fn environment(fields: &Fields<'_>, log: &mut Log) -> BTreeMap<String, String> {
+    match fields.fields("Environment", &["Variables"], log) {
+        Some(environment) => environment.text_map("Variables", log).into_iter().collect(),
+        None => BTreeMap::new(),
+    }
+}
+
+const INVOKE_CONFIG: [&str; 5] = [
+    "DestinationConfig",
+    "FunctionName",
+    "MaximumEventAgeInSeconds",
+    "MaximumRetryAttempts",
+    "Qualifier",
+];
+
+fn asynchronous(config: &Fields<'_>, log: &mut Log) -> Asynchronous {
+    let default = Asynchronous::default();
+    let age = config.number("MaximumEventAgeInSeconds", 60..=21_600, log);
+    let retries = config.number("MaximumRetryAttempts", 0..=2, log);
+    Asynchronous {
+        retries_max: retries.unwrap_or(default.retries_max),
+        age_max: age.map_or(default.age_max, |s| Duration::from_secs(u64::from(s))),
+        on_failure: mapping::on_failure(config, log),
+    }
+}
+
+fn invoke_configs(scope: &mut Scope<'_>, functions: &mut [Function]) {
+    for resource in of_kind(scope, "AWS::Lambda::EventInvokeConfig") {
+        let properties = scope.properties(resource);
+        let fields = Fields::of(&properties, resource.what(), &INVOKE_CONFIG, &mut scope.log);
+        fields.required("FunctionName", &mut scope.log);
+        let Some(name) = fields
+            .get("FunctionName")
+            .and_then(|node| scope.function(node))
+        else {
+            continue;
+        };
+        let asynchronous = asynchronous(&fields, &mut scope.log);
+        let mut functions = functions.iter_mut();
+        if let Some(function) = functions.find(|function| function.name == name) {
+            function.asynchronous = asynchronous;
+        }
+    }
+}
+
+impl<'a> Scope<'a> {
+    /// A resource's properties with everything in them resolved.
+    pub(super) fn properties(&mut self, resource: Resource<'a>) -> Node {
+        let empty = || Node::new(resource.at, Kind::Map(Vec::new()));
+        match resource.node.get("Properties") {
+            Some(node) => self.evaluate(node).map_or_else(empty, |value| Node {
+                // A sentence about the whole points at the resource's name.
+                at: resource.at,
+                ..value
+            }),
+            None => empty(),
+        }
+    }
+
+    /// The name of the template's function that a name, an ARN or an integration's URI is of.
+    pub(super) fn function(&mut self, node: &Node) -> Option<String> {
+        let Some(text) = node.as_text() else {
+            if !matches!(node.kind, Kind::Broken) {
+                let found = node.describe();
+                self.log
+                    .problem(node.at, format!("a function's ARN is text, not {found}"));
+            }
+            return None;
+        };
+        let after = text
+            .rsplit_once(":function:")
+            .map_or(text, |(_, after)| after);
+        let name = after.split([':', '/']).next().unwrap_or(after);
+        let mut names = Vec::new();
+        for resource in self.resources.clone() {
+            if resource.kind == SAM_FUNCTION || resource.kind == FUNCTION {
+                names.extend(self.physical(resource, resource.at));
+            }
+        }
+        if !names.iter().any(|other| other == name) {
+            let text = format!("`{name}` is no function of this template");
+            self.log
+                .misspelt(node.at, text, name, names.iter().map(String::as_str));
+            return None;
+        }
+        Some(name.to_owned())
+    }
+}
