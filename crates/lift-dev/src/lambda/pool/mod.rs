@@ -74,6 +74,8 @@ pub(super) enum Action {
         cold: Option<Duration>,
     },
     Fail(Ticket, Reason),
+    /// The timeout passed after the answer, without another `next`; a `Kill` follows.
+    Overstayed(EnvironmentId),
     /// SHUTDOWN to whoever asked for it, and SIGTERM to the runtime.
     Stop(EnvironmentId, Instant),
     Kill(EnvironmentId),
@@ -431,6 +433,9 @@ impl Pool {
                     until,
                     answer,
                 } if until <= now => {
+                    if answer == Answered::Yes {
+                        out.push(Action::Overstayed(id));
+                    }
                     self.kill(id, out);
                     if answer == Answered::No {
                         out.push(Action::Fail(ticket, Reason::TimedOut));
