@@ -21,7 +21,7 @@ pub(super) const INIT: Duration = Duration::from_secs(10);
 /// Time that an invocation waits for an environment whose answer is out but not its next `next`.
 ///
 /// A client that sends as soon as it is answered would otherwise start a second environment.
-const ABOUT_TO_BE_FREE: Duration = Duration::from_millis(25);
+const ABOUT_TO_BE_FREE: Duration = Duration::from_millis(100);
 
 /// Time that an invocation waits for a rebuild.
 const HELD_MAX: Duration = Duration::from_secs(2);

@@ -189,13 +189,13 @@ fn an_answer_without_next_is_waited_for_a_moment() {
         ("next 1", "1 to 1 until 3000 cold"),
         ("answer 1", ""),
         ("invoke", ""),
-        ("wait 24", ""),
+        ("wait 99", ""),
     ];
-    let soon = [begin.as_slice(), &[("next 1", "2 to 1 until 3024")]].concat();
+    let soon = [begin.as_slice(), &[("next 1", "2 to 1 until 3099")]].concat();
     check(usual(), &soon);
     let late = [
         ("wait 1", "start 2 of 0"),
-        ("wait 2975", "overstayed 1, kill 1"),
+        ("wait 2900", "overstayed 1, kill 1"),
     ];
     check(usual(), &[begin.as_slice(), &late].concat());
     let full = [begin.as_slice(), &[("wait 1", "fail 2 reserved")]].concat();

@@ -221,6 +221,45 @@ next()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_zip_and_a_command_run_as_they_are() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("code.zip");
+    let write = |answer: &str| {
+        let mut zip = zip::ZipWriter::new(std::fs::File::create(&path).unwrap());
+        let options = zip::write::SimpleFileOptions::default().unix_permissions(0o755);
+        zip.start_file("bootstrap", options).unwrap();
+        let text = raw(&format!(
+            "while True:\n    id, event, _ = next()\n    answer(id, '{answer}')\n"
+        ));
+        std::io::Write::write_all(&mut zip, text.as_bytes()).unwrap();
+        zip.finish().unwrap();
+    };
+    write("first");
+    let mut zipped = function(directory.path(), "zipped", "unused", "");
+    zipped.code = path.clone();
+    let mut command = function(
+        directory.path(),
+        "command",
+        "main.py",
+        &raw("
+id, event, _ = next()
+answer(id, sys.argv[1:])
+next()
+"),
+    );
+    let words = ["python3", "main.py", "a b"];
+    command.command = Some(words.map(ToOwned::to_owned).to_vec());
+    let run = Run::new(directory, vec![zipped, command], Settings::default());
+    assert_eq!(run.invoke("zipped", json!(1)).await, Ok(json!("first")));
+    assert_eq!(run.invoke("command", json!(1)).await, Ok(json!(["a b"])));
+    write("second");
+    assert_eq!(run.invoke("zipped", json!(1)).await, Ok(json!("first")));
+    run.functions.replace("zipped").await;
+    assert_eq!(run.invoke("zipped", json!(1)).await, Ok(json!("second")));
+    run.functions.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_missing_is_said_at_the_start() {
     let directory = tempfile::tempdir().unwrap();
     let named = |file: &str, change: &dyn Fn(&mut lift_dev::plan::Function)| {
