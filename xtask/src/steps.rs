@@ -52,14 +52,19 @@ pub(crate) fn test() -> Result<(), String> {
     Ok(())
 }
 
-/// What is not ours: npm `ws` and the schema of AsyncAPI, Python `websockets`; `strace` and `faketime`.
+/// What is not ours: npm `ws` and the schema of AsyncAPI, Python `websockets` and `awslambdaric`; `strace` and `faketime`.
 fn foreign_clients() -> Result<(), String> {
     let modules = Path::new("tests/foreign/node_modules");
     if !modules.join("ws").exists() || !modules.join("@asyncapi/specs").exists() {
         run("npm install --prefix tests/foreign --no-audit --no-fund --silent")?;
     }
-    if !Path::new("tests/foreign/.venv/bin/python").exists() {
+    let python = "tests/foreign/.venv/bin/python";
+    if !Path::new(python).exists() {
         run("python3 -m venv tests/foreign/.venv")?;
+    }
+    let mut known = Command::new(python);
+    known.args(["-c", "import awslambdaric, websockets"]);
+    if !known.output().is_ok_and(|output| output.status.success()) {
         run("tests/foreign/.venv/bin/pip install --quiet -r tests/foreign/requirements.txt")?;
     }
     for tool in ["strace", "faketime"] {

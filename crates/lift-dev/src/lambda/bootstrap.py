@@ -11,6 +11,8 @@ import urllib.parse
 from http.client import HTTPConnection
 
 sys.stdout.reconfigure(line_buffering=True)
+# On Lambda the code cannot be written to; here a changed file must not meet its old bytecode.
+sys.dont_write_bytecode = True
 HANDLER = sys.argv[1]
 ROOT = os.environ["LAMBDA_TASK_ROOT"]
 sys.path[0] = ROOT

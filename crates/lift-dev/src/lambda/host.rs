@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use rustix::process::Signal;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
@@ -14,19 +13,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::clock::Clock;
-use super::environment;
 use super::event::{Event, ExtensionEvent};
-use super::failure::{Failure, StartError, report};
+use super::failure::{Failure, StartError};
 use super::launch::{self, Launch, Places};
 use super::logs::Log;
-use super::pool::{
-    Action, EnvironmentId, InitError, InvalidState, Pool, Reason, Subscription, Ticket,
-};
+use super::pool::{Action, EnvironmentId, InitError, InvalidState, Pool, Subscription, Ticket};
 use super::process::{Group, Watchdog};
 use super::queue::Room;
 use super::variables::Inherited;
 use super::{Settings, random};
-use crate::feed::{Entry, Feed};
+use crate::feed::Feed;
 use crate::plan::Function;
 
 /// All functions and what runs them.
@@ -69,7 +65,7 @@ pub(super) struct Known {
 pub(super) struct State {
     pub(super) pool: Pool,
     pub(super) running: HashMap<EnvironmentId, Running>,
-    calls: HashMap<Ticket, Waiter>,
+    pub(super) calls: HashMap<Ticket, Waiter>,
     last: u64,
 }
 
@@ -90,7 +86,8 @@ pub(super) struct Running {
     pub(super) runtime: Seat<Arc<Event>>,
     pub(super) extensions: Vec<Member>,
     pub(super) externals: Vec<String>,
-    current: Option<(Ticket, String)>,
+    /// What it works on, and its request id.
+    pub(super) current: Option<(Ticket, String)>,
     /// What the runtime and extensions run in, the runtime's first.
     pub(super) groups: Vec<Group>,
     pub(super) killed: CancellationToken,
@@ -111,7 +108,7 @@ pub(super) enum Seat<E> {
 }
 
 impl<E> Seat<E> {
-    fn put(&mut self, event: E) {
+    pub(super) fn put(&mut self, event: E) {
         *self = match std::mem::replace(self, Self::Away) {
             // Who waited may have hung up since.
             Self::Waiting(waiting) => match waiting.send(event) {
@@ -137,12 +134,13 @@ impl<E> Seat<E> {
     }
 }
 
-struct Waiter {
-    function: usize,
-    request: Request,
-    since: Instant,
-    cold: Option<Duration>,
-    answer: oneshot::Sender<Result<Bytes, Failure>>,
+/// Who waits for an invocation's end.
+pub(super) struct Waiter {
+    pub(super) function: usize,
+    pub(super) request: Request,
+    pub(super) since: Instant,
+    pub(super) cold: Option<Duration>,
+    pub(super) answer: oneshot::Sender<Result<Bytes, Failure>>,
 }
 
 /// What an invocation is, whoever makes it.
@@ -232,179 +230,6 @@ impl Host {
         answered
     }
 
-    fn apply(self: &Arc<Self>, now: Instant, state: &mut State, action: Action) {
-        match action {
-            Action::Start(id, function) => {
-                let killed = CancellationToken::new();
-                let running = Running {
-                    function,
-                    runtime: Seat::Away,
-                    extensions: Vec::new(),
-                    externals: Vec::new(),
-                    current: None,
-                    groups: Vec::new(),
-                    killed: killed.clone(),
-                };
-                state.running.insert(id, running);
-                let run = environment::run(Arc::clone(self), id, function, killed);
-                self.environments.spawn_on(run, &self.runtime);
-            }
-            Action::Thaw(id) => signal(state, id, Signal::CONT),
-            Action::Freeze(id) => signal(state, id, Signal::STOP),
-            Action::Deliver {
-                environment,
-                ticket,
-                until,
-                cold,
-            } => self.deliver(state, environment, ticket, until, cold),
-            Action::Fail(ticket, reason) => {
-                for running in state.running.values_mut() {
-                    running.current.take_if(|(current, _)| *current == ticket);
-                }
-                let result = state
-                    .calls
-                    .get(&ticket)
-                    .map(|waiter| self.failure(waiter, reason));
-                if let Some(failure) = result {
-                    self.finish(now, state, ticket, Err(failure));
-                }
-            }
-            Action::Stop(id, kill_at) => {
-                let Some(running) = state.running.get_mut(&id) else {
-                    return;
-                };
-                let shutdown = ExtensionEvent::Shutdown {
-                    deadline_ms: self.clock.epoch_ms(kill_at),
-                };
-                for member in &mut running.extensions {
-                    if member.shutdown == Subscription::Yes {
-                        member.seat.put(shutdown.clone());
-                    }
-                }
-                if let Some(runtime) = running.groups.first() {
-                    runtime.signal(Signal::TERM);
-                }
-            }
-            Action::Kill(id) => {
-                if let Some(running) = state.running.remove(&id) {
-                    for group in &running.groups {
-                        group.signal(Signal::KILL);
-                    }
-                    running.killed.cancel();
-                }
-            }
-        }
-    }
-
-    fn deliver(
-        &self,
-        state: &mut State,
-        id: EnvironmentId,
-        ticket: Ticket,
-        until: Instant,
-        cold: Option<Duration>,
-    ) {
-        let State {
-            running,
-            calls,
-            pool,
-            ..
-        } = state;
-        let (Some(running), Some(waiter)) = (running.get_mut(&id), calls.get_mut(&ticket)) else {
-            return;
-        };
-        let Some(known) = self.functions.get(waiter.function) else {
-            return;
-        };
-        waiter.cold = cold;
-        let event = Arc::new(Event {
-            request_id: waiter.request.request_id.clone(),
-            payload: waiter.request.payload.clone(),
-            trace: waiter.request.trace.clone(),
-            client_context: waiter.request.client_context.clone(),
-            arn: known.arn.clone(),
-            deadline_ms: self.clock.epoch_ms(until),
-        });
-        running.current = Some((ticket, event.request_id.clone()));
-        for (member, extension) in running.extensions.iter_mut().zip(pool.extensions(id)) {
-            if extension.invoke == Subscription::Yes {
-                member.seat.put(ExtensionEvent::Invoke(Arc::clone(&event)));
-            }
-        }
-        running.runtime.put(event);
-    }
-
-    fn failure(&self, waiter: &Waiter, reason: Reason) -> Failure {
-        let request_id = &waiter.request.request_id;
-        match reason {
-            Reason::TimedOut => {
-                let timeout = self
-                    .functions
-                    .get(waiter.function)
-                    .map_or(Duration::ZERO, |known| known.function.timeout);
-                let seconds = timeout.as_secs_f64();
-                let now = self.clock.timestamp();
-                let text = format!("{now} {request_id} Task timed out after {seconds:.2} seconds");
-                Failure::TimedOut { text }
-            }
-            Reason::Exited(text) => Failure::Exited {
-                text: format!("RequestId: {request_id} {text}"),
-            },
-            Reason::InitFailed(error) => {
-                let InitError {
-                    error_type,
-                    message,
-                    payload,
-                } = error;
-                let payload = if payload.is_empty() {
-                    report(&error_type, &format!("RequestId: {request_id} {message}"))
-                } else {
-                    payload
-                };
-                Failure::InitFailed {
-                    error_type,
-                    message,
-                    payload,
-                }
-            }
-            Reason::Throttled(ceiling) => Failure::Throttled(ceiling),
-            Reason::ShuttingDown => Failure::ShuttingDown,
-        }
-    }
-
-    fn finish(
-        &self,
-        now: Instant,
-        state: &mut State,
-        ticket: Ticket,
-        result: Result<Bytes, Failure>,
-    ) {
-        let Some(waiter) = state.calls.remove(&ticket) else {
-            return;
-        };
-        let Some(known) = self.functions.get(waiter.function) else {
-            return;
-        };
-        let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        if let Err(failure @ (Failure::Exited { .. } | Failure::TimedOut { .. })) = &result {
-            self.feed
-                .notice(format!("function `{}`: {failure}", known.function.name));
-        }
-        self.feed.put(Entry::Invocation {
-            function: known.function.name.clone(),
-            request_id: waiter.request.request_id,
-            cause: waiter.request.cause,
-            outcome: match &result {
-                Ok(_) => "ok".to_owned(),
-                Err(failure) => failure.error_type().to_owned(),
-            },
-            took_us: micros(now.saturating_duration_since(waiter.since)),
-            cold_us: waiter.cold.map(micros),
-        });
-        // The caller may have left; the function ran all the same.
-        _ = waiter.answer.send(result);
-    }
-
     /// Whether the environment works on this request.
     pub(super) fn works_on(&self, id: EnvironmentId, request_id: &str) -> Result<(), Rejected> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -469,13 +294,5 @@ impl Host {
         let root = random::hex::<12>();
         let parent = random::hex::<8>();
         format!("Root=1-{seconds:08x}-{root};Parent={parent};Sampled=0")
-    }
-}
-
-fn signal(state: &State, id: EnvironmentId, signal: Signal) {
-    if let Some(running) = state.running.get(&id) {
-        for group in &running.groups {
-            group.signal(signal);
-        }
     }
 }

@@ -58,19 +58,19 @@ pub(super) fn launch(
     places: &Places,
 ) -> Result<Launch, StartError> {
     let name = || function.name.clone();
-    if let Some(command) = &function.command
-        && let [program, arguments @ ..] = command.as_slice()
-    {
-        let arguments = arguments.iter().map(OsString::from).collect();
-        let program = OsString::from(program);
-        return Ok(with_root(code, program, arguments, None));
-    }
     if !code.exists() {
         let path = code.to_path_buf();
         return Err(StartError::NoCode {
             function: name(),
             path,
         });
+    }
+    if let Some(command) = &function.command
+        && let [program, arguments @ ..] = command.as_slice()
+    {
+        let arguments = arguments.iter().map(OsString::from).collect();
+        let program = OsString::from(program);
+        return Ok(with_root(code, program, arguments, None));
     }
     if code.is_file() && is_executable(code) {
         let root = code.parent().unwrap_or(code);

@@ -12,6 +12,7 @@ mod variables;
 mod process;
 mod logs;
 mod host;
+mod actions;
 mod environment;
 mod event;
 mod runtime_api;

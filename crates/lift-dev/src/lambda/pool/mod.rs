@@ -21,7 +21,7 @@ pub(super) const INIT: Duration = Duration::from_secs(10);
 /// Time that an invocation waits for an environment whose answer is out but not its next `next`.
 ///
 /// A client that sends as soon as it is answered would otherwise start a second environment.
-const ABOUT_TO_BE_FREE: Duration = Duration::from_millis(25);
+const ABOUT_TO_BE_FREE: Duration = Duration::from_millis(100);
 
 /// Time that an invocation waits for a rebuild.
 const HELD_MAX: Duration = Duration::from_secs(2);
@@ -74,6 +74,8 @@ pub(super) enum Action {
         cold: Option<Duration>,
     },
     Fail(Ticket, Reason),
+    /// The timeout passed after the answer, without another `next`; a `Kill` follows.
+    Overstayed(EnvironmentId),
     /// SHUTDOWN to whoever asked for it, and SIGTERM to the runtime.
     Stop(EnvironmentId, Instant),
     Kill(EnvironmentId),
@@ -431,6 +433,9 @@ impl Pool {
                     until,
                     answer,
                 } if until <= now => {
+                    if answer == Answered::Yes {
+                        out.push(Action::Overstayed(id));
+                    }
                     self.kill(id, out);
                     if answer == Answered::No {
                         out.push(Action::Fail(ticket, Reason::TimedOut));
