@@ -41,6 +41,15 @@ pub(super) fn function(node: &Node) -> Option<&Entry> {
 impl Scope<'_> {
     /// The value; nothing where it is `AWS::NoValue`.
     pub(super) fn evaluate(&mut self, node: &Node) -> Option<Node> {
+        if !self.descend(node.at) {
+            return Some(Node::new(node.at, Kind::Broken));
+        }
+        let value = self.evaluate_within(node);
+        self.ascend();
+        value
+    }
+
+    fn evaluate_within(&mut self, node: &Node) -> Option<Node> {
         if let Some(entry) = function(node) {
             return self.call(entry);
         }
@@ -240,15 +249,28 @@ impl Scope<'_> {
         }
     }
 
+    /// A function's arguments; what stands for its result where they are none.
+    fn arguments(&mut self, entry: &Entry, wanted: &str) -> Result<Vec<Node>, Node> {
+        let broken = Node::new(entry.value.at, Kind::Broken);
+        match self.evaluate(&entry.value).map(|value| value.kind) {
+            Some(Kind::Broken) => Err(broken),
+            Some(Kind::List(items)) => {
+                let is_broken = |item: &Node| matches!(item.kind, Kind::Broken);
+                match items.iter().any(is_broken) {
+                    true => Err(broken),
+                    false => Ok(items),
+                }
+            }
+            Some(_) | None => Err(self.misused(entry, wanted)),
+        }
+    }
+
     fn join(&mut self, entry: &Entry) -> Node {
         const WANTED: &str = "a list of a delimiter and a list of texts";
-        let value = self.evaluate(&entry.value);
-        let Some(Node {
-            at,
-            kind: Kind::List(items),
-        }) = value
-        else {
-            return self.misused(entry, WANTED);
+        let at = entry.value.at;
+        let arguments = match self.arguments(entry, WANTED) {
+            Ok(arguments) => arguments,
+            Err(node) => return node,
         };
         let [
             delimiter,
@@ -256,51 +278,41 @@ impl Scope<'_> {
                 kind: Kind::List(items),
                 ..
             },
-        ] = items.as_slice()
+        ] = arguments.as_slice()
         else {
-            let is_broken = items.iter().any(|item| matches!(item.kind, Kind::Broken));
-            return match is_broken {
-                true => Node::new(at, Kind::Broken),
-                false => self.misused(entry, WANTED),
-            };
+            return self.misused(entry, WANTED);
         };
         if items.iter().any(|item| matches!(item.kind, Kind::Broken)) {
             return Node::new(at, Kind::Broken);
         }
+        // A delimiter of nothing is written without quotes now and then.
+        let delimiter = match delimiter.kind {
+            Kind::Null => Some(""),
+            _ => delimiter.as_text(),
+        };
         let texts: Option<Vec<_>> = items.iter().map(Node::as_text).collect();
-        match (delimiter.as_text(), texts) {
-            (Some(delimiter), Some(texts)) => {
-                let bytes = texts.iter().map(|text| text.len() + delimiter.len());
-                match bytes.sum::<usize>() > TEXT_BYTES_MAX {
-                    true => self.too_long(at),
-                    false => Node::text(at, texts.join(delimiter)),
-                }
-            }
-            // A delimiter of nothing is written without quotes now and then.
-            (None, Some(texts)) if matches!(delimiter.kind, Kind::Null) => {
-                Node::text(at, texts.concat())
-            }
-            _ => self.misused(entry, WANTED),
+        let (Some(delimiter), Some(texts)) = (delimiter, texts) else {
+            return self.misused(entry, WANTED);
+        };
+        let bytes = texts.iter().map(|text| text.len() + delimiter.len());
+        match bytes.sum::<usize>() > TEXT_BYTES_MAX {
+            true => self.too_long(at),
+            false => Node::text(at, texts.join(delimiter)),
         }
     }
 
     fn find_in_map(&mut self, entry: &Entry) -> Node {
-        let value = self.evaluate(&entry.value);
+        const WANTED: &str = "a list of a name in `Mappings` and two keys";
         let at = entry.value.at;
-        let Some(Node {
-            kind: Kind::List(keys),
-            ..
-        }) = value
-        else {
-            return self.misused(entry, "a list of a map's name and two keys");
+        let keys = match self.arguments(entry, WANTED) {
+            Ok(keys) => keys,
+            Err(node) => return node,
         };
         let texts: Option<Vec<_>> = keys.iter().take(3).map(Node::as_text).collect();
+        let texts = texts.filter(|texts| texts.len() == 3);
         let (Some(texts), Some(mappings)) = (texts, self.mappings) else {
-            return self.misused(entry, "a list of a map's name and two keys, and `Mappings`");
+            return self.misused(entry, WANTED);
         };
-        if texts.len() < 3 {
-            return self.misused(entry, "a list of a map's name and two keys");
-        }
         let mut found = mappings;
         for text in texts {
             let Some(inner) = found.get(text) else {
@@ -320,24 +332,17 @@ impl Scope<'_> {
 
     fn select(&mut self, entry: &Entry) -> Node {
         const WANTED: &str = "a list of an index and a list that is long enough";
-        let value = self.evaluate(&entry.value);
-        let Some(Node {
-            kind: Kind::List(parts),
-            ..
-        }) = value
-        else {
-            return self.misused(entry, WANTED);
+        let arguments = match self.arguments(entry, WANTED) {
+            Ok(arguments) => arguments,
+            Err(node) => return node,
         };
-        if parts.iter().any(|part| matches!(part.kind, Kind::Broken)) {
-            return Node::new(entry.at, Kind::Broken);
-        }
         let [
             index,
             Node {
                 kind: Kind::List(items),
                 ..
             },
-        ] = parts.as_slice()
+        ] = arguments.as_slice()
         else {
             return self.misused(entry, WANTED);
         };
@@ -350,18 +355,12 @@ impl Scope<'_> {
 
     fn split(&mut self, entry: &Entry) -> Node {
         const WANTED: &str = "a list of a delimiter and a text";
-        let value = self.evaluate(&entry.value);
-        let Some(Node {
-            at,
-            kind: Kind::List(parts),
-        }) = value
-        else {
-            return self.misused(entry, WANTED);
+        let at = entry.value.at;
+        let arguments = match self.arguments(entry, WANTED) {
+            Ok(arguments) => arguments,
+            Err(node) => return node,
         };
-        if parts.iter().any(|part| matches!(part.kind, Kind::Broken)) {
-            return Node::new(at, Kind::Broken);
-        }
-        let texts: Option<Vec<_>> = parts.iter().map(Node::as_text).collect();
+        let texts: Option<Vec<_>> = arguments.iter().map(Node::as_text).collect();
         match texts.as_deref() {
             Some([delimiter, text]) if !delimiter.is_empty() => {
                 let items = text.split(delimiter).map(|item| Node::text(at, item));

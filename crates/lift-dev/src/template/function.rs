@@ -120,8 +120,9 @@ fn function<'a>(
         }
     }
     let name = scope.physical(resource, resource.at)?;
-    let statements = policy::of_function(scope, &fields, &name);
-    let code = code::of(scope, resource, &fields, directory)?;
+    let statements = policy::of_function(scope, &fields, resource.id);
+    // A function whose code is a problem is read to its end, so that all its problems are told.
+    let code = code::of(scope, resource, &fields, directory);
     let log = &mut scope.log;
     let invoke_config = fields.fields("EventInvokeConfig", &INVOKE_CONFIG, log);
     let mut asynchronous = match invoke_config {
@@ -139,6 +140,7 @@ fn function<'a>(
             asynchronous.on_failure = mapping::destination(&dead, target, log);
         }
     }
+    let code = code.unwrap_or_default();
     Some(Function {
         logical_id: resource.id.to_owned(),
         name,

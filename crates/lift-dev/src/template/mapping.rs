@@ -143,8 +143,8 @@ fn mapping(
         scope.log.note(fields.at(), text);
         return None;
     }
-    let arn = fields.required(source, &mut scope.log)?;
-    let table = table_of(scope, &arn, fields.at_of(source))?;
+    let arn = fields.required(source, &mut scope.log);
+    let table = arn.and_then(|arn| table_of(scope, &arn, fields.at_of(source)));
     let log = &mut scope.log;
     let seconds = |name: &str, range, log: &mut Log| {
         let seconds = fields.number_or_unlimited(name, range, log)?;
@@ -171,7 +171,7 @@ fn mapping(
     let window = seconds("TumblingWindowInSeconds", 0..=900, log);
     Some(Mapping {
         logical_id: id.to_owned(),
-        table,
+        table: table.unwrap_or_default(),
         function: function.to_owned(),
         batch_size: fields.number("BatchSize", 1..=10_000, log).unwrap_or(100),
         batch_window: seconds("MaximumBatchingWindowInSeconds", 0..=300, log).unwrap_or_default(),

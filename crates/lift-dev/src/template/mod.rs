@@ -139,6 +139,10 @@ fn cloud_formation(text: &str, directory: &Path, settings: &Settings) -> (Plan, 
         ..Plan::default()
     };
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = match text.trim_start().starts_with('{') {
+        true => &tree::without_surrogates(text),
+        false => text,
+    };
     let Some(mut root) = tree::yaml(text, &mut log) else {
         return (plan, log);
     };

@@ -133,7 +133,7 @@ impl<'a> Scope<'a> {
     pub(super) fn physical(&mut self, resource: Resource<'a>, at: Mark) -> Option<String> {
         let id = resource.id;
         if let Some(name) = self.names.get(id) {
-            return Some(name.clone());
+            return name.clone();
         }
         let property = match resource.kind {
             "AWS::Serverless::WebSocketApi" | "AWS::ApiGatewayV2::Api" => return Some(api_id(id)),
@@ -164,18 +164,17 @@ impl<'a> Scope<'a> {
                 }
                 let name = self.evaluate(node);
                 self.leave();
-                name.map(|name| name.as_text().map(str::to_owned))
+                match name {
+                    Some(name) => name.as_text().map(str::to_owned),
+                    None => Some(id.to_owned()),
+                }
             }
-            None => None,
-        };
-        let name = match name {
-            Some(name) => name?,
             // Buckets have lower-case names.
-            None if resource.kind == "AWS::S3::Bucket" => id.to_lowercase(),
-            None => id.to_owned(),
+            None if resource.kind == "AWS::S3::Bucket" => Some(id.to_lowercase()),
+            None => Some(id.to_owned()),
         };
         self.names.insert(id.to_owned(), name.clone());
-        Some(name)
+        name
     }
 
     /// The ARN of an alias or a version.

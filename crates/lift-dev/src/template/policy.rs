@@ -176,11 +176,7 @@ const MANAGED: [(&str, &[&str], &str); 4] = [
 const HARMLESS: &str = "AWSLambda";
 
 /// What a function may do: its `Policies`, or its `Role`'s policies where the template has the role.
-pub(super) fn of_function(
-    scope: &mut Scope<'_>,
-    fields: &Fields<'_>,
-    name: &str,
-) -> Vec<Statement> {
+pub(super) fn of_function(scope: &mut Scope<'_>, fields: &Fields<'_>, id: &str) -> Vec<Statement> {
     let mut statements = Vec::new();
     if let Some(role) = fields.text("Role", &mut scope.log) {
         of_role(scope, &role, &mut statements);
@@ -190,7 +186,7 @@ pub(super) fn of_function(
     }
     // SAM's own role has SAM's own name, to which other resources may attach policies.
     if fields.get("Role").is_none() {
-        attached(scope, &format!("{name}Role"), &mut statements);
+        attached(scope, &format!("{id}Role"), &mut statements);
     }
     statements
 }

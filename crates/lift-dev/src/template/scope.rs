@@ -1,6 +1,6 @@
 //! In: a template's tree and the settings. Out: its parameters, conditions, mappings and resources, by name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Settings;
 use super::problem::{Log, Mark};
@@ -8,6 +8,8 @@ use super::tree::{Entry, Kind, Node};
 
 /// Names that stand on other names, at most in a row.
 const CHAIN_MAX: usize = 32;
+/// Values within values and names together, at most; each costs a frame of the stack.
+const DEPTH_MAX: usize = 200;
 
 /// One resource as written.
 #[derive(Clone, Copy)]
@@ -35,8 +37,11 @@ pub(super) struct Scope<'a> {
     pub(super) mappings: Option<&'a Node>,
     conditions: BTreeMap<&'a str, &'a Node>,
     decided: BTreeMap<String, bool>,
-    pub(super) names: BTreeMap<String, String>,
+    /// Names that resources have; nothing where one could not be resolved.
+    pub(super) names: BTreeMap<String, Option<String>>,
+    absent: BTreeSet<String>,
     active: Vec<String>,
+    depth: usize,
 }
 
 impl<'a> Scope<'a> {
@@ -52,7 +57,9 @@ impl<'a> Scope<'a> {
             conditions: conditions.map(|e| (e.key.as_str(), &e.value)).collect(),
             decided: BTreeMap::new(),
             names: BTreeMap::new(),
+            absent: BTreeSet::new(),
             active: Vec::new(),
+            depth: 0,
         };
         scope.read_parameters(root, section("Parameters"));
         scope.read_resources(section("Resources"));
@@ -141,10 +148,7 @@ impl<'a> Scope<'a> {
         }
         self.resources
             .retain(|resource| !absent.contains(&resource.id));
-        for id in absent {
-            // Branches that are not taken may still name it.
-            self.names.insert(format!("absent:{id}"), id.to_owned());
-        }
+        self.absent = absent.into_iter().map(str::to_owned).collect();
     }
 
     pub(super) fn resource(&self, id: &str) -> Option<Resource<'a>> {
@@ -154,7 +158,7 @@ impl<'a> Scope<'a> {
 
     /// Whether a condition leaves this resource out.
     pub(super) fn is_absent(&self, id: &str) -> bool {
-        self.names.contains_key(&format!("absent:{id}"))
+        self.absent.contains(id)
     }
 
     /// Whether a condition holds.
@@ -177,8 +181,34 @@ impl<'a> Scope<'a> {
         decided
     }
 
+    /// Goes one value deeper; one that is too deep is a problem.
+    pub(super) fn descend(&mut self, at: Mark) -> bool {
+        let is_bounded = self.depth < DEPTH_MAX;
+        if is_bounded {
+            self.depth += 1;
+        } else {
+            let text =
+                format!("this is more than {DEPTH_MAX} values deep, through the names in it");
+            self.log.problem(at, text);
+        }
+        is_bounded
+    }
+
+    pub(super) fn ascend(&mut self) {
+        self.depth -= 1;
+    }
+
     /// Whether a condition's expression holds.
     fn decide(&mut self, node: &'a Node) -> bool {
+        if !self.descend(node.at) {
+            return false;
+        }
+        let decided = self.decide_within(node);
+        self.ascend();
+        decided
+    }
+
+    fn decide_within(&mut self, node: &'a Node) -> bool {
         let [Entry { key, at, value }] = node.entries() else {
             let found = node.describe();
             self.log

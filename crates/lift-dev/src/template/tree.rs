@@ -118,6 +118,35 @@ impl Node {
     }
 }
 
+/// JSON's surrogate pairs (`\\ud83d\\ude00`) as the character that they are, which YAML has no escape for.
+pub(super) fn without_surrogates(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    let mut rest = json;
+    while let Some((before, after)) = rest.split_once('\\') {
+        out.push_str(before);
+        let unit = |at: usize| u16::from_str_radix(after.get(at..at + 4)?, 16).ok();
+        let is_pair = after.starts_with('u') && after.get(5..7) == Some("\\u");
+        let units = is_pair.then(|| Some([unit(1)?, unit(7)?])).flatten();
+        let decoded = units.and_then(|units| String::from_utf16(&units).ok());
+        let end = match &decoded {
+            // Two characters of their own stay as they are.
+            Some(text) if text.chars().count() == 1 => {
+                out.push_str(text);
+                11
+            }
+            Some(_) | None => {
+                out.push('\\');
+                let next = after.chars().next();
+                out.extend(next);
+                next.map_or(0, char::len_utf8)
+            }
+        };
+        rest = after.get(end..).unwrap_or_default();
+    }
+    out.push_str(rest);
+    out
+}
+
 /// Reads the first document; what is wrong with its form is a problem and ends the reading.
 pub(super) fn yaml(text: &str, log: &mut Log) -> Option<Node> {
     let mut builder = Builder::default();
@@ -320,12 +349,10 @@ fn tagged(node: Node, tag: Option<&Tag>, log: &mut Log) -> Node {
         _ if SHORT_FORMS.contains(&name) => format!("Fn::{name}"),
         "Transform" => "Fn::Transform".to_owned(),
         _ => {
-            log.misspelt(
-                at,
-                format!("there is no function `!{name}`"),
-                name,
-                SHORT_FORMS,
-            );
+            let text = format!("there is no function `!{name}`");
+            let existing = SHORT_FORMS.map(|name| format!("!{name}"));
+            let name = format!("!{name}");
+            log.misspelt(at, text, &name, existing.iter().map(String::as_str));
             return Node::new(at, Kind::Broken);
         }
     };
