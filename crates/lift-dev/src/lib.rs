@@ -7,3 +7,6 @@
 
 pub mod plan;
 pub mod feed;
+pub mod sigv4;
+pub mod dynamodb;
+mod clock;
