@@ -53,6 +53,8 @@ pub(crate) fn test() -> Result<(), String> {
 }
 
 /// What is not ours: npm `ws` and the schema of AsyncAPI, Python `websockets` and `awslambdaric`; `strace` and `faketime`.
+/// What is not ours: npm `ws` and the schema of AsyncAPI, Python `websockets` and `boto3`, DynamoDB
+/// Local; `strace` and `faketime`.
 fn foreign_clients() -> Result<(), String> {
     let modules = Path::new("tests/foreign/node_modules");
     if !modules.join("ws").exists() || !modules.join("@asyncapi/specs").exists() {
@@ -67,6 +69,8 @@ fn foreign_clients() -> Result<(), String> {
     if !known.output().is_ok_and(|output| output.status.success()) {
         run("tests/foreign/.venv/bin/pip install --quiet -r tests/foreign/requirements.txt")?;
     }
+    run("tests/foreign/.venv/bin/pip install --quiet -r tests/foreign/requirements.txt")?;
+    dynamodb_local()?;
     for tool in ["strace", "faketime"] {
         if Command::new(tool).arg("--version").output().is_err() {
             run("apt-get update -qq")?;
@@ -74,6 +78,18 @@ fn foreign_clients() -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// DynamoDB Local's jars for the tests of `lift-dev`, which say that they are skipped where there is
+/// no Java or Maven.
+fn dynamodb_local() -> Result<(), String> {
+    let found = |tool| Command::new(tool).arg("-version").output().is_ok();
+    if Path::new("tests/dynamodb-local/jars").exists() || !found("java") || !found("mvn") {
+        return Ok(());
+    }
+    run(
+        "mvn -q -B -f tests/dynamodb-local/pom.xml dependency:copy-dependencies -DoutputDirectory=jars",
+    )
 }
 
 /// Writes `docs/compatibility.md`; the test that otherwise compares it knows how.

@@ -22,3 +22,6 @@ mod clock;
 
 pub use lift_gateway::Quota;
 pub use lift_gateway::listener::bind;
+pub mod sigv4;
+pub mod dynamodb;
+mod clock;

@@ -2,3 +2,11 @@
 
 mod lambda;
 mod template;
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests read what this machine has"
+)]
+
+mod support;
+mod sigv4;
+mod dynamodb;

@@ -1,0 +1,178 @@
+//! In: where DynamoDB Local may be. Out: a running one that ends with its owner, or how to get it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, interval, timeout};
+
+use super::{Client, EndpointError, Error};
+use crate::sigv4::Credentials;
+
+/// The file that tells DynamoDB Local's directory from others.
+const JAR: &str = "DynamoDBLocal-";
+/// How long it may take to answer: about two seconds on an idle machine.
+const START_DEADLINE: Duration = Duration::from_secs(60);
+const STOP_DEADLINE: Duration = Duration::from_secs(5);
+const ASK_EVERY: Duration = Duration::from_millis(50);
+
+/// Why there is no DynamoDB Local.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LocalError {
+    /// No directory has its jars.
+    #[error(
+        "no DynamoDB Local in {looked_in}; with Java 17 and Maven this brings it (48 MB):\n  {}",
+        how_to_get(.directory)
+    )]
+    NotFound {
+        /// Where it was looked for.
+        looked_in: String,
+        /// Where the command puts it.
+        directory: PathBuf,
+    },
+    /// `java` cannot be run.
+    #[error("`java` cannot be run; DynamoDB Local needs Java 17 or later on the PATH")]
+    Java(#[source] io::Error),
+    /// It ended at once.
+    #[error("DynamoDB Local ended with {status}; to see why: {command}")]
+    Ended {
+        /// How.
+        status: ExitStatus,
+        /// What was run.
+        command: String,
+    },
+    /// It does not answer.
+    #[error("DynamoDB Local does not answer within {} s", START_DEADLINE.as_secs())]
+    Silent(#[source] Option<Error>),
+    /// There is no port for it.
+    #[error("no port of 127.0.0.1 is free")]
+    Port(#[source] io::Error),
+    /// There is no client for it.
+    #[error("no client for DynamoDB Local")]
+    Client(#[from] EndpointError),
+}
+
+/// A DynamoDB Local in memory. Dropping it kills it.
+#[derive(Debug)]
+pub struct Local {
+    child: Child,
+    endpoint: String,
+}
+
+/// The directory with the jars: `configured` (the variable `LIFT_DYNAMODB_LOCAL`) alone if there is
+/// one, else `lift/dynamodb-local` in the user's cache directory.
+///
+/// # Errors
+/// [`LocalError::NotFound`], which says how to get it.
+pub fn find(configured: Option<&Path>, cache: &Path) -> Result<PathBuf, LocalError> {
+    let directory = configured.map_or_else(|| cache.join("lift/dynamodb-local"), Path::to_owned);
+    let mut names = std::fs::read_dir(&directory)
+        .into_iter()
+        .flatten()
+        .flatten();
+    if names.any(|entry| entry.file_name().to_string_lossy().starts_with(JAR)) {
+        return Ok(directory);
+    }
+    Err(LocalError::NotFound {
+        looked_in: format!("`{}`", directory.display()),
+        directory,
+    })
+}
+
+/// A command for a shell that puts the jars into `directory`. 3.3.1 is newer and names versions of
+/// the AWS SDK that Maven Central does not have.
+#[must_use]
+pub fn how_to_get(directory: &Path) -> String {
+    let pom = concat!(
+        "<project><modelVersion>4.0.0</modelVersion><groupId>lift</groupId>",
+        "<artifactId>dynamodb-local</artifactId><version>1</version><packaging>pom</packaging>",
+        "<dependencies><dependency><groupId>software.amazon.dynamodb</groupId>",
+        "<artifactId>DynamoDBLocal</artifactId><version>3.1.0</version></dependency>",
+        "</dependencies></project>",
+    );
+    let directory = directory.display();
+    format!(
+        "mkdir -p '{directory}' && cd '{directory}' && echo '{pom}' > pom.xml && mvn -q -B dependency:copy-dependencies -DoutputDirectory=."
+    )
+}
+
+impl Local {
+    /// Starts the one in a directory of jars, on a free port, and waits until it answers.
+    ///
+    /// # Errors
+    /// If Java is missing, or it ends or does not answer within a minute.
+    pub async fn start(jars: &Path) -> Result<Self, LocalError> {
+        let free = TcpListener::bind("127.0.0.1:0")
+            .await
+            .map_err(LocalError::Port)?;
+        let port = free.local_addr().map_err(LocalError::Port)?.port();
+        drop(free);
+        let classpath = jars.join("*");
+        let mut command = Command::new("java");
+        command
+            .arg(format!("-Dsqlite4java.library.path={}", jars.display()))
+            .arg("-cp")
+            .arg(&classpath)
+            .arg("software.amazon.dynamodb.services.local.main.ServerRunner")
+            // Without -sharedDb each access key and region sees tables of its own.
+            .args(["-inMemory", "-sharedDb", "-port", &port.to_string()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true);
+        let shown = format!("{:?}", command.as_std());
+        let child = command.spawn().map_err(LocalError::Java)?;
+        let endpoint = format!("http://127.0.0.1:{port}");
+        let mut local = Self { child, endpoint };
+        let until = Instant::now() + START_DEADLINE;
+        let mut ticks = interval(ASK_EVERY);
+        while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            ticks.tick().await;
+            if let Ok(Some(status)) = local.child.try_wait() {
+                let command = shown;
+                return Err(LocalError::Ended { status, command });
+            }
+            if Instant::now() > until {
+                return Err(LocalError::Silent(None));
+            }
+        }
+        let client = local.client("us-east-1")?;
+        let answered = client
+            .call("DynamoDB_20120810.ListTables", &json!({}))
+            .await;
+        answered.map_err(|error| LocalError::Silent(Some(error)))?;
+        Ok(local)
+    }
+
+    /// `http://127.0.0.1:PORT`.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// A client of it; it takes any credentials, letters and digits alone.
+    ///
+    /// # Errors
+    /// If TLS cannot be set up, which such a client could use.
+    pub fn client(&self, region: &str) -> Result<Client, EndpointError> {
+        let credentials = Credentials {
+            access_key: "local".to_owned(),
+            secret_key: "local".to_owned(),
+            session_token: None,
+        };
+        Client::new(&self.endpoint, region, credentials)
+    }
+
+    /// Kills it and waits for its end, at most 5 s.
+    ///
+    /// # Errors
+    /// If it cannot be killed or does not end.
+    pub async fn stop(mut self) -> io::Result<()> {
+        timeout(STOP_DEADLINE, self.child.kill()).await?
+    }
+}

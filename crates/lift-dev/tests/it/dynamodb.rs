@@ -1,0 +1,113 @@
+//! The plan's tables on a real DynamoDB Local, and what is said where there is none.
+
+use std::path::Path;
+
+use lift_dev::dynamodb::Client;
+use lift_dev::dynamodb::local::{find, how_to_get};
+use lift_dev::dynamodb::tables::{Made, make, stream_arn};
+use lift_dev::plan::Table;
+use lift_dev::sigv4::Credentials;
+use serde_json::{Value, json};
+
+use crate::support::dynamodb_local;
+
+fn table(name: &str, hash: &str, view: Option<&str>) -> Table {
+    let mut create = json!({
+        "KeySchema": [
+            { "AttributeName": hash, "KeyType": "HASH" },
+            { "AttributeName": "sk", "KeyType": "RANGE" },
+        ],
+        "AttributeDefinitions": [
+            { "AttributeName": hash, "AttributeType": "S" },
+            { "AttributeName": "sk", "AttributeType": "N" },
+        ],
+        "BillingMode": "PAY_PER_REQUEST",
+    });
+    if let Some(view) = view {
+        create["StreamSpecification"] = json!({ "StreamViewType": view });
+    }
+    Table {
+        logical_id: "Connections".to_owned(),
+        name: name.to_owned(),
+        create,
+        ttl_attribute: Some("expires".to_owned()),
+    }
+}
+
+#[tokio::test]
+async fn tables_of_the_plan_are_made_once_and_others_are_not_touched() {
+    let Some(local) = dynamodb_local().await else {
+        return;
+    };
+    let client = local.client("eu-west-1").unwrap();
+    let wanted = table("connections", "pk", None);
+    assert_eq!(make(&client, &wanted).await.unwrap(), Made::New);
+    assert_eq!(make(&client, &wanted).await.unwrap(), Made::There);
+    assert_eq!(stream_arn(&client, "connections").await.unwrap(), None);
+
+    let named = json!({ "TableName": "connections" });
+    let ttl = client
+        .call("DynamoDB_20120810.DescribeTimeToLive", &named)
+        .await;
+    let ttl: Value = serde_json::from_slice(&ttl.unwrap()).unwrap();
+    let set = json!({ "TimeToLiveStatus": "ENABLED", "AttributeName": "expires" });
+    assert_eq!(ttl["TimeToLiveDescription"], set);
+
+    let streamed = table("connections", "pk", Some("NEW_IMAGE"));
+    assert_eq!(make(&client, &streamed).await.unwrap(), Made::There);
+    let arn = stream_arn(&client, "connections").await.unwrap().unwrap();
+    assert!(arn.contains("table/connections/stream/"), "{arn}");
+
+    let different = [
+        (
+            table("connections", "id", None),
+            "keys `HASH pk S, RANGE sk N` instead of `HASH id S, RANGE sk N`",
+        ),
+        (
+            table("connections", "pk", Some("KEYS_ONLY")),
+            "stream view `NEW_IMAGE` instead of `KEYS_ONLY`",
+        ),
+    ];
+    for (other, difference) in different {
+        let error = make(&client, &other).await.unwrap_err().to_string();
+        assert!(error.contains(difference), "{error}");
+    }
+
+    // Whatever keys and region a function has, it sees the same tables.
+    let credentials = Credentials {
+        access_key: "AKIDOTHER".to_owned(),
+        secret_key: "other".to_owned(),
+        session_token: Some("token".to_owned()),
+    };
+    let other = Client::new(local.endpoint(), "us-east-1", credentials).unwrap();
+    assert_eq!(make(&other, &streamed).await.unwrap(), Made::There);
+    let missing = stream_arn(&other, "nowhere").await.unwrap_err();
+    assert!(missing.is("ResourceNotFoundException"), "{missing}");
+
+    let endpoint = local.endpoint().to_owned();
+    local.stop().await.unwrap();
+    let authority = endpoint.strip_prefix("http://").unwrap();
+    assert!(
+        std::net::TcpStream::connect(authority).is_err(),
+        "{endpoint} still answers"
+    );
+}
+
+#[test]
+fn who_has_no_dynamodb_local_is_told_how_to_get_it() {
+    let empty = tempfile::tempdir().unwrap();
+    let error = find(None, empty.path()).unwrap_err().to_string();
+    let directory = empty.path().join("lift/dynamodb-local");
+    assert!(error.contains(&how_to_get(&directory)), "{error}");
+    let pom = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/dynamodb-local/pom.xml");
+    let pom = std::fs::read_to_string(pom).unwrap();
+    let version = |text: &str| {
+        let (_, rest) = text.split_once("DynamoDBLocal</artifactId>").unwrap();
+        rest.trim().split("</version>").next().unwrap().to_owned()
+    };
+    assert_eq!(
+        version(&error),
+        version(&pom),
+        "CI runs what users are told to get"
+    );
+}
