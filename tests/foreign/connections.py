@@ -10,7 +10,7 @@ plain_url, certificate, me = sys.argv[1:]
 os.environ |= {
     "AWS_ACCESS_KEY_ID": "anybody",
     "AWS_SECRET_ACCESS_KEY": "whatever",
-    "AWS_REGION": "us-east-1",
+    "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_CA_BUNDLE": certificate,
 }
 tls_url = plain_url.replace("http://", "https://")

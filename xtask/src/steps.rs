@@ -52,9 +52,8 @@ pub(crate) fn test() -> Result<(), String> {
     Ok(())
 }
 
-/// What is not ours: npm `ws` and the schema of AsyncAPI, Python `websockets` and `awslambdaric`; `strace` and `faketime`.
-/// What is not ours: npm `ws` and the schema of AsyncAPI, Python `websockets` and `boto3`, DynamoDB
-/// Local; `strace` and `faketime`.
+/// What is not ours: npm `ws` and the schema of AsyncAPI, Python `websockets`, `awslambdaric`, `boto3`
+/// and the AWS CLI, DynamoDB Local; `strace` and `faketime`.
 fn foreign_clients() -> Result<(), String> {
     let modules = Path::new("tests/foreign/node_modules");
     if !modules.join("ws").exists() || !modules.join("@asyncapi/specs").exists() {
@@ -63,11 +62,6 @@ fn foreign_clients() -> Result<(), String> {
     let python = "tests/foreign/.venv/bin/python";
     if !Path::new(python).exists() {
         run("python3 -m venv tests/foreign/.venv")?;
-    }
-    let mut known = Command::new(python);
-    known.args(["-c", "import awslambdaric, websockets"]);
-    if !known.output().is_ok_and(|output| output.status.success()) {
-        run("tests/foreign/.venv/bin/pip install --quiet -r tests/foreign/requirements.txt")?;
     }
     run("tests/foreign/.venv/bin/pip install --quiet -r tests/foreign/requirements.txt")?;
     dynamodb_local()?;

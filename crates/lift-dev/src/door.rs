@@ -28,7 +28,7 @@ use crate::lambda::Functions;
 /// The first byte of a TLS connection: a handshake record (RFC 8446, section 5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
 /// Where faults are seen and set while everything runs.
-pub const FAULTS_PATH: &str = "/_lift/faults";
+const FAULTS_PATH: &str = "/_lift/faults";
 /// Where Lambda's `Invoke` is.
 const INVOKE_PATH: &str = "/2015-03-31/functions/";
 /// Most bytes of a set of faults.

@@ -22,6 +22,3 @@ mod clock;
 
 pub use lift_gateway::Quota;
 pub use lift_gateway::listener::bind;
-pub mod sigv4;
-pub mod dynamodb;
-mod clock;

@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};
 use tokio_tungstenite::tungstenite::{self, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+use tokio_tungstenite::WebSocketStream;
 
 /// Longest wait for one thing: a cold start of every function beside other tests is within it.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -39,6 +39,7 @@ impl Running {
             .args(["dev", "--json", "--listen", "127.0.0.1:0", "--template"])
             .arg(template)
             .args(flags)
+            .env("LIFT_DYNAMODB_LOCAL", root().join("tests/dynamodb-local/jars"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true);
@@ -80,7 +81,9 @@ impl Running {
 
     pub(crate) async fn try_client(&self, query: &str) -> Result<Client, tungstenite::Error> {
         let url = format!("{}{query}", self.urls[0]);
-        let connecting = tokio_tungstenite::connect_async(url);
+        let authority = url.trim_start_matches("ws://").split('/').next().unwrap();
+        let stream = TcpStream::connect(authority).await.unwrap();
+        let connecting = tokio_tungstenite::client_async(&url, stream);
         let (socket, _) = within("the handshake", connecting).await?;
         Ok(Client { socket })
     }
@@ -97,7 +100,7 @@ impl Running {
 }
 
 pub(crate) struct Client {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    socket: WebSocketStream<TcpStream>,
 }
 
 impl Client {

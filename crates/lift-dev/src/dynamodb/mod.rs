@@ -155,6 +155,12 @@ impl Client {
         })
     }
 
+    /// The endpoint as it was given, without a slash at its end.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        self.endpoint.to_string().trim_end_matches('/').to_owned()
+    }
+
     /// The region that calls are signed for.
     #[must_use]
     pub fn region(&self) -> &str {

@@ -1,12 +1,11 @@
 //! In: the crate's public edges. Out: whether they behave.
-
-mod lambda;
-mod template;
 #![allow(
     clippy::disallowed_methods,
     reason = "tests read what this machine has"
 )]
 
 mod support;
+mod lambda;
+mod template;
 mod sigv4;
 mod dynamodb;
