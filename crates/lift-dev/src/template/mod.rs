@@ -21,6 +21,7 @@ mod policy;
 mod table;
 mod mapping;
 mod kinds;
+mod toml_tree;
 mod lift_toml;
 
 use std::collections::BTreeMap;
