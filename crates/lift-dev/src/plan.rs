@@ -76,7 +76,7 @@ pub struct Route {
     pub key: String,
     /// What it asks.
     pub integration: Integration,
-    /// Whether its answer goes to the caller: there is a route response, or its expression is set.
+    /// Whether its answer goes to the caller: its response expression is set, and there is a route response.
     pub response: lift_gateway::RouteResponse,
     /// The integration's timeout.
     pub timeout: Option<Duration>,

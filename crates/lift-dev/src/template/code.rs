@@ -59,6 +59,7 @@ pub(super) fn of(
     let at = ["CodeUri", "Code", "InlineCode", "ImageUri"];
     let at = at.iter().find_map(|name| fields.get(name));
     let at = at.map_or(fields.at(), |node| node.at);
+    let runtime_at = fields.at_of("Runtime");
     let source = match &wishes.bootstrap {
         Some(bootstrap) => bootstrap.clone(),
         None => source(fields, directory, is_free, log)?,
@@ -71,6 +72,7 @@ pub(super) fn of(
         build: wishes.build.clone(),
         watch: wishes.watch.clone(),
     };
+    check_runtime(&code, runtime_at, log);
     Some(built(code, &wishes, resource.id, at, directory, log))
 }
 
@@ -152,13 +154,39 @@ pub(super) fn command(fields: &Fields<'_>, name: &str, log: &mut Log) -> Option<
     (!words.is_empty()).then_some(words)
 }
 
+/// Runtimes by the beginnings of their names, and some of them for who misspells one.
+const RUNTIMES: [&str; 3] = ["nodejs", "provided", "python3."];
+const NAMES: [&str; 8] = [
+    "nodejs20.x",
+    "nodejs22.x",
+    "nodejs24.x",
+    "provided.al2023",
+    "python3.11",
+    "python3.12",
+    "python3.13",
+    "python3.14",
+];
+
+/// Tells of a runtime that nothing here runs; a function with a command needs none.
+fn check_runtime(code: &Code, at: Mark, log: &mut Log) {
+    let runtime = code.runtime.as_str();
+    let is_known = RUNTIMES.iter().any(|begin| runtime.starts_with(begin));
+    if code.command.is_some() || runtime.is_empty() || is_known {
+        return;
+    }
+    let text = format!(
+        "`{runtime}` does not run here: Python, Node and `provided` runtimes do, and commands"
+    );
+    log.misspelt(at, text, runtime, NAMES);
+}
+
 /// The code with how it is built, where a template only says where its source is.
 fn built(code: Code, wishes: &Wishes, id: &str, at: Mark, directory: &Path, log: &mut Log) -> Code {
     if code.build.is_some() || code.command.is_some() || wishes.bootstrap.is_some() {
         return code;
     }
     let out = directory.join(".lift/build").join(id);
-    let is_own = code.runtime.starts_with("provided") || code.runtime == "go1.x";
+    let is_own = code.runtime.starts_with("provided");
     let has = |file: &str| code.path.join(file).is_file();
     let is_built = code.path.is_file() || has("bootstrap");
     match wishes.method.as_deref() {
@@ -195,6 +223,7 @@ fn exists(code: &Code, is_own: bool, at: Mark, log: &mut Log) {
 
 /// The build of a function in TOML, which has no `Metadata`.
 pub(super) fn by_default(code: Code, id: &str, at: Mark, directory: &Path, log: &mut Log) -> Code {
+    check_runtime(&code, at, log);
     built(code, &Wishes::default(), id, at, directory, log)
 }
 

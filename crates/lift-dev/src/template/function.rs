@@ -168,10 +168,17 @@ pub(super) fn timeout(fields: &Fields<'_>, name: &str, log: &mut Log) -> Duratio
 }
 
 fn environment(fields: &Fields<'_>, log: &mut Log) -> BTreeMap<String, String> {
-    match fields.fields("Environment", &["Variables"], log) {
-        Some(environment) => environment.text_map("Variables", log).into_iter().collect(),
-        None => BTreeMap::new(),
+    let Some(environment) = fields.fields("Environment", &["Variables"], log) else {
+        return BTreeMap::new();
+    };
+    let variables = environment.text_map("Variables", log);
+    for (name, value) in &variables {
+        if value.contains("{{resolve:") {
+            let text = format!("`{name}` is what an account resolves: it stays `{value}`");
+            log.note(environment.at_of("Variables"), text);
+        }
     }
+    variables.into_iter().collect()
 }
 
 const INVOKE_CONFIG: [&str; 5] = [

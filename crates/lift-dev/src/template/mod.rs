@@ -21,9 +21,11 @@ mod policy;
 mod table;
 mod mapping;
 mod kinds;
+mod toml_tree;
 mod lift_toml;
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::Path;
 
 use crate::plan::Plan;
@@ -105,7 +107,7 @@ impl Authorities {
 /// The file cannot be read, or the template has problems: all of them are told at once.
 pub fn read(path: &Path, settings: &Settings) -> Result<Plan, Problems> {
     let path = &std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let text = match std::fs::read(path) {
+    let text = match bounded(path) {
         Ok(bytes) if bytes.len() > BYTES_MAX => {
             let text = format!("the template is larger than {BYTES_MAX} bytes");
             return Err(Problems::file(path, text));
@@ -129,6 +131,16 @@ pub fn read(path: &Path, settings: &Settings) -> Result<Plan, Problems> {
     }
     let skipped = log.into_notes();
     Ok(Plan { skipped, ..plan })
+}
+
+/// The file's bytes, at most one more than a template may have.
+fn bounded(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let most = u64::try_from(BYTES_MAX).unwrap_or(u64::MAX);
+    std::fs::File::open(path)?
+        .take(most + 1)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn cloud_formation(text: &str, directory: &Path, settings: &Settings) -> (Plan, Log) {

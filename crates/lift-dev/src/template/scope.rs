@@ -233,12 +233,8 @@ impl<'a> Scope<'a> {
                 text(&left) == text(&right)
             }
             ("Fn::Not", [item]) => !self.decide(item),
-            ("Fn::And", [_, ..]) => items
-                .iter()
-                .fold(true, |all, item| self.decide(item) && all),
-            ("Fn::Or", [_, ..]) => items
-                .iter()
-                .fold(false, |any, item| self.decide(item) || any),
+            ("Fn::And", [_, ..]) => items.iter().all(|item| self.decide(item)),
+            ("Fn::Or", [_, ..]) => items.iter().any(|item| self.decide(item)),
             ("Fn::Equals" | "Fn::Not" | "Fn::And" | "Fn::Or", _) => {
                 let text = format!("`{key}` needs a list of its operands");
                 self.log.problem(*at, text);

@@ -367,3 +367,71 @@ fn a_source_that_is_no_stream_is_a_problem() {
         ",
     );
 }
+
+#[test]
+fn a_runtime_that_nothing_here_runs_is_a_problem() {
+    check(
+        "template.yaml",
+        r"
+        Globals: {Function: {Handler: a.b, CodeUri: src}}
+        Resources:
+          A: {Type: AWS::Serverless::Function, Properties: {Runtime: pyton3.12}}
+          B: {Type: AWS::Serverless::Function, Properties: {Runtime: java21}}
+          C: {Type: AWS::Serverless::Function, Properties: {Runtime: java21}, Metadata: {Lift: {Command: java -jar a.jar}}}
+        ",
+        "
+        template.yaml:3:62: `pyton3.12` does not run here: Python, Node and `provided` runtimes do, and commands; did you mean `python3.12`?
+          3 |   A: {Type: AWS::Serverless::Function, Properties: {Runtime: pyton3.12}}
+            |                                                              ^
+        template.yaml:4:62: `java21` does not run here: Python, Node and `provided` runtimes do, and commands
+          4 |   B: {Type: AWS::Serverless::Function, Properties: {Runtime: java21}}
+            |                                                              ^
+        ",
+    );
+}
+
+#[test]
+fn what_an_account_resolves_stays_and_is_named() {
+    check(
+        "template.yaml",
+        r"
+        Resources:
+          A:
+            Type: AWS::Serverless::Function
+            Properties:
+              Runtime: python3.12
+              Handler: a.b
+              CodeUri: src
+              Environment: {Variables: {KEY: '{{resolve:ssm:/key:1}}'}}
+        ",
+        "
+        function A python3.12 a.b src 128MB 3s
+          KEY={{resolve:ssm:/key:1}}
+        ! line 8: `KEY` is what an account resolves: it stays `{{resolve:ssm:/key:1}}`
+        ",
+    );
+}
+
+#[test]
+fn a_file_that_is_not_there_or_too_large_is_a_problem() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("template.yaml");
+    let missing = lift_dev::template::read(&path, &Settings::default()).unwrap_err();
+    assert!(
+        missing
+            .to_string()
+            .contains("it cannot be read: No such file"),
+        "{missing}"
+    );
+    let large = "#".repeat(5 * 1024 * 1024);
+    let found = read_in(
+        directory.path(),
+        "template.yaml",
+        &large,
+        &Settings::default(),
+    );
+    assert_eq!(
+        found,
+        "template.yaml: the template is larger than 4194304 bytes"
+    );
+}

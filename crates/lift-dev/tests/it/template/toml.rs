@@ -125,3 +125,18 @@ fn what_is_wrong_with_a_lift_toml_is_told_at_once() {
         ",
     );
 }
+
+#[test]
+fn the_example_of_the_documentation_is_a_plan() {
+    let page = include_str!("../../../../../docs/dev-templates.md");
+    let example = page.split("```toml\n").nth(1).unwrap();
+    let example = example.split("```").next().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("src")).unwrap();
+    let found = super::read_in(directory.path(), "lift.toml", example, &Default::default());
+    assert!(
+        found.starts_with("api chat /prod $request.body.action table=tasks\n"),
+        "{found}"
+    );
+    assert!(!found.contains("! "), "{found}");
+}
