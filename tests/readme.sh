@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo build --quiet -p streamer-server -p lift-cli --bins
-bin="${CARGO_TARGET_DIR:-target}/debug"
+bin=$(realpath "${CARGO_TARGET_DIR:-target}/debug")
 dir=$(mktemp -d)
 server=
 trap '[ -z "$server" ] || kill -9 "$server" 2>/dev/null; rm -rf "$dir"' EXIT
@@ -38,3 +38,28 @@ wait "$client"
 [ "$(grep -c '"type":"complete"' "$dir/replies")" = 1 ]
 rows=$(wc -l < "$dir/data/objects/acme/clean.csv")
 echo "readme: one complete, $rows lines in clean.csv"
+
+# The README's function, to the letter, from an empty directory.
+mkdir "$dir/chat"
+block() { # the first fenced block of a language
+  awk -v fence="\`\`\`$1" '$0 == fence {on = 1; next} on && /^```/ {exit} on' README.md
+}
+block yaml > "$dir/chat/template.yaml"
+block python > "$dir/chat/app.py"
+kill "$server"
+wait "$server" || true
+(cd "$dir/chat" && exec "$bin/lift" dev --listen 127.0.0.1:0 --json) > "$dir/dev" &
+server=$!
+for _ in $(seq 600); do
+  url=$(grep -o 'ws://[0-9.:]*/dev' "$dir/dev" | head -n 1 || true)
+  [ -n "$url" ] && break
+  read -r -t 0.1 < <(:) || true
+done
+[ "$("$bin/lift" ws "$url" --send hello --timeout 20s)" = '"you said hello"' ]
+sed -i 's/you said/you shouted/' "$dir/chat/app.py"
+for _ in $(seq 600); do
+  grep -q replaced "$dir/dev" && break
+  read -r -t 0.1 < <(:) || true
+done
+[ "$("$bin/lift" ws "$url" --send hello --timeout 20s)" = '"you shouted hello"' ]
+echo "readme: the function answers, and so does its edited code"
