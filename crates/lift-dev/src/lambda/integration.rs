@@ -78,8 +78,9 @@ impl From<Failure> for InvokeError {
             Failure::Throttled(_) => Self::Throttled,
             // The function's own timeout is an error of the function, as API Gateway sees it.
             Failure::CallerLeft(_) => Self::TimedOut,
-            Failure::FunctionError { .. }
-            | Failure::InitFailed { .. }
+            // To the letter: an authorizer's `Unauthorized` is an answer.
+            Failure::FunctionError { message, .. } => Self::FunctionError { message },
+            Failure::InitFailed { .. }
             | Failure::ResponseTooLarge
             | Failure::TimedOut { .. }
             | Failure::NotFound { .. } => Self::FunctionError {
