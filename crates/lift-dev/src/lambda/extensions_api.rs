@@ -59,8 +59,8 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 #[derive(Deserialize)]
 struct Registration {
-    #[serde(default)]
-    events: Vec<String>,
+    /// Go's client writes none as null.
+    events: Option<Vec<String>>,
 }
 
 fn register(
@@ -78,6 +78,7 @@ fn register(
         let malformed = report("InvalidRequestFormat", "the body is no registration");
         return Err(Box::new(json_response(400, malformed)));
     };
+    let events = events.unwrap_or_default();
     if let Some(unknown) = events
         .iter()
         .find(|event| !matches!(event.as_str(), "INVOKE" | "SHUTDOWN"))

@@ -203,7 +203,6 @@ impl Host {
             tokio::select! {
                 () = due => self.step(|now, state, actions| state.pool.tick(now, actions)),
                 () = self.wake.notified() => {}
-                () = self.closing.cancelled() => return,
             }
         }
     }

@@ -4,6 +4,11 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use tokio::process::Command;
 
 use super::failure::StartError;
 use crate::plan::Function;
@@ -46,7 +51,36 @@ pub(super) struct Places {
     pub(super) directory: Option<PathBuf>,
     /// The directories of `PATH`.
     pub(super) path: Vec<PathBuf>,
+    /// What [`Places::resolve_python`] found.
+    pub(super) python: OnceLock<PathBuf>,
 }
+
+impl Places {
+    /// Where `python3` is a script that chooses a version (pyenv), asks it once what it chooses in the
+    /// template's directory: a start by way of the script takes several times as long.
+    pub(super) async fn resolve_python(&self) {
+        let Some(chooser) = on_path("python3", self) else {
+            return;
+        };
+        if !fs::read(&chooser).is_ok_and(|file| file.starts_with(b"#!")) {
+            return;
+        }
+        let mut ask = Command::new(&chooser);
+        ask.args(["-c", "import sys; print(sys.executable)"]);
+        ask.current_dir(self.directory.as_deref().unwrap_or(Path::new(".")));
+        ask.stdin(Stdio::null()).kill_on_drop(true);
+        let Ok(Ok(output)) = tokio::time::timeout(RESOLVE, ask.output()).await else {
+            return;
+        };
+        let found = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+        if is_executable(&found) {
+            _ = self.python.set(found);
+        }
+    }
+}
+
+/// Time for a version chooser; without its answer it is run each time.
+const RESOLVE: Duration = Duration::from_secs(5);
 
 pub(super) const PYTHON: (&str, &str) = ("bootstrap.py", include_str!("bootstrap.py"));
 pub(super) const NODE: (&str, &str) = ("bootstrap.mjs", include_str!("bootstrap.mjs"));
@@ -150,6 +184,7 @@ fn python(code: &Path, places: &Places) -> Option<PathBuf> {
     let own = own.into_iter().flatten();
     own.map(|directory| directory.join(".venv/bin/python"))
         .find(|path| is_executable(path))
+        .or_else(|| places.python.get().cloned())
         .or_else(|| on_path("python3", places))
 }
 

@@ -12,6 +12,7 @@ mod variables;
 mod process;
 mod logs;
 mod host;
+mod start;
 mod actions;
 mod environment;
 mod event;
@@ -27,12 +28,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 pub use failure::{Ceiling, Failure, Refused, StartError};
 pub use pool::Freeze;
@@ -40,11 +39,7 @@ pub use variables::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, session_token};
 
 use crate::feed::Feed;
 use crate::plan::Plan;
-use host::{Host, Known, Request, State};
-use launch::Places;
-use pool::{Allowed, Limits, Pool};
-use process::Watchdog;
-use variables::Inherited;
+use host::{Host, Request};
 
 /// How all functions run.
 #[derive(Clone, Debug)]
@@ -157,72 +152,19 @@ impl Functions {
     /// # Panics
     /// Outside of a Tokio runtime.
     pub fn new(plan: &Plan, settings: Settings, feed: Feed) -> Result<Self, StartError> {
-        let files = tempfile::tempdir().map_err(StartError::Files)?;
-        for (name, text) in [launch::PYTHON, launch::NODE] {
-            std::fs::write(files.path().join(name), text).map_err(StartError::Files)?;
-        }
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let places = Places {
-            runtimes: files.path().to_path_buf(),
-            directory: settings.directory.clone(),
-            path: std::env::split_paths(&path).collect(),
-        };
-        let mut known = Vec::new();
-        for function in &plan.functions {
-            let (region, account) = (&plan.region, &plan.account);
-            known.push(Known {
-                arn: format!(
-                    "arn:aws:lambda:{region}:{account}:function:{}",
-                    function.name
-                ),
-                log: Arc::new(logs::Log::new(&function.name, feed.clone())),
-                code: Mutex::new(archive::code(function, files.path())?),
-                room: queue::Room::default(),
-                told: std::sync::Once::new(),
-                function: function.clone(),
-            });
-        }
-        let names = known.iter().enumerate();
-        let names = names.map(|(index, known)| (known.function.name.clone(), index));
-        let limits = Limits {
-            environments_max: settings.environments_max,
-            idle: settings.idle,
-            freeze: settings.freeze,
-            cold_start: settings.cold_start.unwrap_or_default(),
-        };
-        let allowed = plan.functions.iter().map(|function| Allowed {
-            timeout: function.timeout,
-            concurrency_max: function
-                .concurrency_max
-                .map(|most| usize::try_from(most).unwrap_or(usize::MAX)),
-        });
-        let host = Arc::new(Host {
-            names: names.collect(),
-            region: plan.region.clone(),
-            account: plan.account.clone(),
-            feed,
-            clock: clock::Clock::start(),
-            places,
-            inherited: Inherited {
-                path,
-                home: std::env::var_os("HOME"),
-            },
-            watchdog: Arc::new(Watchdog::start().map_err(StartError::Files)?),
-            environments: TaskTracker::new(),
-            tasks: TaskTracker::new(),
-            closing: CancellationToken::new(),
-            files,
-            runtime: tokio::runtime::Handle::current(),
-            wake: tokio::sync::Notify::new(),
-            state: Mutex::new(State::new(Pool::new(limits, allowed))),
-            functions: known,
-            settings,
-        });
+        let host = Host::new(plan, settings, feed)?;
         for index in 0..host.functions.len() {
             host.launch(index)?;
         }
-        let keep_time = Arc::clone(&host).keep_time();
-        host.tasks.spawn_on(keep_time, &host.runtime);
+        if plan
+            .functions
+            .iter()
+            .any(|each| each.runtime.starts_with("python3"))
+        {
+            let resolving = Arc::clone(&host);
+            host.run(async move { resolving.places.resolve_python().await });
+        }
+        host.run(Arc::clone(&host).keep_time());
         let owner = Arc::new(Owner { host });
         Ok(Self { owner })
     }

@@ -85,14 +85,10 @@ impl Host {
         })?;
         let request_id = request.request_id.clone();
         let host = Arc::clone(self);
-        let tries = async move {
-            let closing = host.closing.clone();
-            _ = closing
-                .run_until_cancelled(host.try_event(index, request))
-                .await;
+        self.run(async move {
+            host.try_event(index, request).await;
             drop(room);
-        };
-        self.tasks.spawn_on(tries, &self.runtime);
+        });
         Ok(request_id)
     }
 

@@ -33,11 +33,11 @@ fn run(runtime: &str, external: Option<&str>) -> Run {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_internal_extension_without_events_brings_sigterm() {
-    // What `lambda_runtime::spawn_graceful_shutdown_handler` does.
+    // What Rust's `spawn_graceful_shutdown_handler` does, and Go's `WithEnableSIGTERM`.
     let runtime = format!(
         "
 name = {{'Lambda-Extension-Name': 'no-op'}}
-response, body = extension('POST', 'register', '{{\"events\":[]}}', name)
+response, body = extension('POST', 'register', '{{\"events\":null}}', name)
 print('registered', response.status, body.decode())
 me = {{'Lambda-Extension-Identifier': response.headers['Lambda-Extension-Identifier']}}
 watch = lambda: extension('GET', 'event/next', None, me)

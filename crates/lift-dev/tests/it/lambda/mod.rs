@@ -5,6 +5,7 @@ mod hostile;
 mod life;
 mod extensions;
 mod invoke;
+mod gateway;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
