@@ -9,4 +9,5 @@ pub mod plan;
 pub mod feed;
 pub mod sigv4;
 pub mod dynamodb;
+pub mod streams;
 mod clock;

@@ -7,3 +7,4 @@
 mod support;
 mod sigv4;
 mod dynamodb;
+mod streams;

@@ -1,0 +1,8 @@
+//! Event source mappings: the rules by scenarios and by seeds, and a real stream of DynamoDB Local.
+
+mod world;
+mod scenarios;
+mod windows;
+mod seeds;
+mod filters;
+mod local;
