@@ -177,14 +177,24 @@ impl Lane {
                 batch.responded = Responded::Error;
                 self.failed(now, place, batch)
             }
-            // Neither counts as an attempt.
-            Err(InvokeFailed::Throttled | InvokeFailed::Unavailable { .. }) => {
-                let outcome = "throttled";
-                let step = dealt(&batch, outcome);
-                self.rest(now, place.rules, batch);
-                vec![step]
+            Err(InvokeFailed::Throttled) => self.refused(now, place.rules, batch, "throttled"),
+            Err(InvokeFailed::Unavailable { .. }) => {
+                self.refused(now, place.rules, batch, "unavailable")
             }
         }
+    }
+
+    /// The function was not called: no attempt.
+    fn refused(
+        &mut self,
+        now: Timestamp,
+        rules: &Rules,
+        batch: Batch,
+        outcome: &'static str,
+    ) -> Vec<Step> {
+        let step = dealt(&batch, outcome);
+        self.rest(now, rules, batch);
+        vec![step]
     }
 
     fn rest(&mut self, now: Timestamp, rules: &Rules, mut batch: Batch) {

@@ -5,7 +5,6 @@
 //! Guide, "Using AWS Lambda with Amazon DynamoDB").
 
 use std::collections::BTreeMap;
-use std::mem;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +14,7 @@ use super::InvokeFailed;
 use super::failure::Failure;
 use super::faults::{Dice, Faults};
 use super::lane::{Lane, Place, Step, Supply};
+use super::reader::{FAILED_PAUSE, Reader, Reading};
 use super::record::Record;
 use super::rules::Rules;
 use crate::plan::Start;
@@ -23,11 +23,6 @@ use crate::plan::Start;
 const POLL_EVERY: Duration = Duration::from_millis(250);
 /// How often the stream is asked for new shards.
 const LIST_EVERY: Duration = Duration::from_secs(5);
-/// The wait after a call failed.
-const FAILED_PAUSE: Duration = Duration::from_secs(1);
-/// A shard is not read on while this much of it waits.
-const WAITING_RECORDS_MAX: usize = 1_000;
-const WAITING_BYTES_MAX: usize = 12 * 1024 * 1024;
 
 /// A shard as `DescribeStream` has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,7 +141,7 @@ pub enum Action {
     Dealt {
         /// How many.
         records: usize,
-        /// `ok`, `failed`, `bisected` or `throttled`.
+        /// `ok`, `failed`, `bisected`, `throttled` or `unavailable`.
         outcome: &'static str,
         /// Age of the last of them (Lambda's `IteratorAge`).
         age: Option<Duration>,
@@ -172,94 +167,6 @@ enum Listing {
     FirstAsked,
     Due(Timestamp),
     Asked,
-}
-
-#[derive(Debug)]
-struct Reader {
-    parent: Option<String>,
-    from: From,
-    reading: Reading,
-    lanes: Vec<Lane>,
-}
-
-#[derive(Debug)]
-enum Reading {
-    /// The parent is not finished.
-    Waiting,
-    Opening,
-    /// To be opened.
-    Due {
-        at: Timestamp,
-    },
-    Between {
-        iterator: String,
-        at: Timestamp,
-    },
-    Asked {
-        iterator: String,
-    },
-    Over,
-}
-
-impl Reader {
-    fn is_finished(&self) -> bool {
-        matches!(self.reading, Reading::Over) && self.lanes.iter().all(Lane::is_drained)
-    }
-
-    fn has_room(&self, rules: &Rules) -> bool {
-        let loads = self.lanes.iter().map(Lane::load);
-        let (records, bytes) = loads.fold((0, 0), |sum, load| (sum.0 + load.0, sum.1 + load.1));
-        let most = rules.batch_size.saturating_mul(self.lanes.len());
-        records < most.max(WAITING_RECORDS_MAX) && bytes < WAITING_BYTES_MAX
-    }
-
-    fn next(&mut self, now: Timestamp, shard: &str, rules: &Rules) -> Option<Action> {
-        let room = self.has_room(rules);
-        let shard = shard.to_owned();
-        match mem::replace(&mut self.reading, Reading::Opening) {
-            Reading::Due { at } if at <= now => {
-                let from = self.from.clone();
-                Some(Action::Open { shard, from })
-            }
-            Reading::Between { iterator, at } if at <= now && room => {
-                self.reading = Reading::Asked {
-                    iterator: iterator.clone(),
-                };
-                Some(Action::Read { shard, iterator })
-            }
-            other => {
-                self.reading = other;
-                None
-            }
-        }
-    }
-
-    fn wake(&self, rules: &Rules) -> Option<Timestamp> {
-        let reading = match self.reading {
-            Reading::Due { at } => Some(at),
-            Reading::Between { at, .. } if self.has_room(rules) => Some(at),
-            Reading::Between { .. } | Reading::Waiting => None,
-            Reading::Opening | Reading::Asked { .. } | Reading::Over => None,
-        };
-        let lanes = self.lanes.iter().filter_map(|lane| lane.wake(rules));
-        reading.into_iter().chain(lanes).min()
-    }
-
-    fn unread(&mut self, why: Unread, now: Timestamp) {
-        let later = now + FAILED_PAUSE;
-        self.reading = match (why, mem::replace(&mut self.reading, Reading::Over)) {
-            (Unread::Failed, Reading::Asked { iterator }) => Reading::Between {
-                iterator,
-                at: later,
-            },
-            (Unread::Failed, _) => Reading::Due { at: later },
-            (Unread::Expired, _) => Reading::Due { at: now },
-            (Unread::Trimmed, _) => {
-                self.from = From::TrimHorizon;
-                Reading::Due { at: now }
-            }
-        };
-    }
 }
 
 impl Mapping {

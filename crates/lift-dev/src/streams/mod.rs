@@ -6,6 +6,7 @@ pub mod filter;
 pub mod record;
 pub mod rules;
 pub mod mapping;
+mod reader;
 mod lane;
 mod batch;
 mod answer;

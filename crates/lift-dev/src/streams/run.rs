@@ -3,6 +3,7 @@
 use std::io;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -92,6 +93,7 @@ where
         settings: &settings,
         feed: &feed,
         invoke,
+        troubled: AtomicBool::new(false),
     };
     let all = async {
         loop {
@@ -121,6 +123,8 @@ struct Shell<'a, F> {
     settings: &'a Settings,
     feed: &'a Feed,
     invoke: F,
+    /// A call failed, which was told, and none succeeded since.
+    troubled: AtomicBool,
 }
 
 /// A call to the outside.
@@ -194,9 +198,9 @@ where
                     work.push(self.perform(call, &origin));
                 }
             }
-            let pause = mapping
-                .wake()
-                .map_or(STREAM_EVERY, |at| at.since(wall_clock()));
+            // At most: the wall clock may be set back.
+            let pause = mapping.wake().map(|at| at.since(wall_clock()));
+            let pause = pause.unwrap_or(STREAM_EVERY).min(STREAM_EVERY);
             input = tokio::select! {
                 Some(done) = work.next() => match done {
                     Done::Input(input) => input,
@@ -289,11 +293,14 @@ where
             }
             Work::Read { shard, iterator } => {
                 match calls::read(&self.settings.endpoint, origin, &iterator).await {
-                    Ok((records, next)) => Done::Input(Input::Read {
-                        shard,
-                        records,
-                        next,
-                    }),
+                    Ok((records, next)) => {
+                        self.troubled.store(false, Ordering::Relaxed);
+                        Done::Input(Input::Read {
+                            shard,
+                            records,
+                            next,
+                        })
+                    }
                     Err(error) => {
                         let why = unread(&error);
                         self.failed(&error, Input::Unread { shard, why })
@@ -315,15 +322,11 @@ where
         if error.is("ResourceNotFoundException") {
             return Done::Gone;
         }
-        if !matches!(
-            input,
-            Input::Unread {
-                why: Unread::Expired | Unread::Trimmed,
-                ..
-            }
-        ) {
+        let why = unread(error);
+        if why == Unread::Failed && !self.troubled.swap(true, Ordering::Relaxed) {
             let id = &self.mapping.logical_id;
-            self.feed.notice(format!("mapping `{id}`: {error}"));
+            self.feed
+                .notice(format!("mapping `{id}`: {error}; tried on"));
         }
         Done::Input(input)
     }

@@ -5,4 +5,5 @@ mod scenarios;
 mod windows;
 mod seeds;
 mod filters;
+mod records;
 mod local;
