@@ -45,6 +45,9 @@ pub struct Settings {
     pub faults: Faults,
     /// Gets the age of the last record of each batch dealt with (`IteratorAge`).
     pub iterator_age: watch::Sender<Duration>,
+    /// Counts the iterators that were opened: with `LATEST`, what is written before the first one
+    /// is not seen.
+    pub opened: watch::Sender<u64>,
 }
 
 /// Why a mapping does not run.
@@ -284,7 +287,10 @@ where
             },
             Work::Open { shard, from } => {
                 match calls::open(&self.settings.endpoint, &origin.arn, &shard, &from).await {
-                    Ok(iterator) => Done::Input(Input::Opened { shard, iterator }),
+                    Ok(iterator) => {
+                        self.settings.opened.send_modify(|opened| *opened += 1);
+                        Done::Input(Input::Opened { shard, iterator })
+                    }
                     Err(error) => {
                         let why = unread(&error);
                         self.failed(&error, Input::Unread { shard, why })

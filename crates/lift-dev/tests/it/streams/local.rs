@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use lift_dev::dynamodb::{Client, tables};
 use lift_dev::feed::{Entry, Feed};
-use lift_dev::plan::{self, Bisect, Destination, Table};
+use lift_dev::plan::{self, Bisect, Destination, Start, Table};
 use lift_dev::streams::{Faults, InvokeFailed, RunError, Settings, run};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
@@ -60,7 +60,7 @@ fn plain(record: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn writes_arrive_in_order_and_poison_goes_to_the_file() {
+async fn writes_after_the_latest_arrive_in_order_and_poison_goes_to_the_file() {
     let Some(local) = dynamodb_local().await else {
         return;
     };
@@ -70,6 +70,7 @@ async fn writes_arrive_in_order_and_poison_goes_to_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let mapping = plan::Mapping {
         table: "items".to_owned(),
+        start: Start::Latest,
         bisect: Bisect::On,
         parallelization: 2,
         filters: vec![
@@ -81,6 +82,8 @@ async fn writes_arrive_in_order_and_poison_goes_to_the_file() {
         ..mapping()
     };
     let (iterator_age, mut age) = watch::channel(Duration::MAX);
+    let (opened, mut reading) = watch::channel(0);
+    put(&client, "old", 1).await;
     let settings = Settings {
         endpoint: client.clone(),
         account: "123456789012".to_owned(),
@@ -88,6 +91,7 @@ async fn writes_arrive_in_order_and_poison_goes_to_the_file() {
         speed: NonZeroU32::MIN,
         faults: Faults::default(),
         iterator_age,
+        opened,
     };
     let (feed, mut entries) = Feed::new();
     let (seen, mut records) = mpsc::channel(100);
@@ -115,6 +119,10 @@ async fn writes_arrive_in_order_and_poison_goes_to_the_file() {
         async move { run(&mapping, settings, feed, invoke, shutdown).await }
     });
 
+    timeout(DEADLINE, reading.wait_for(|opened| *opened > 0))
+        .await
+        .unwrap()
+        .unwrap();
     put(&client, "a", 1).await;
     put(&client, "ignored", 1).await;
     put(&client, "poison", 1).await;
@@ -219,6 +227,7 @@ async fn a_wrong_pattern_ends_the_mapping_before_anything_is_read() {
         speed: NonZeroU32::MIN,
         faults: Faults::default(),
         iterator_age: watch::channel(Duration::ZERO).0,
+        opened: watch::channel(0).0,
     };
     let invoke = async |_: Bytes| Ok(Bytes::new());
     let result = run(
