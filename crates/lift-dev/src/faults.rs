@@ -42,7 +42,7 @@ pub enum Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Amount {
     /// How many times of 1,000 it strikes.
-    PerMille(u32),
+    PerMille(u16),
     /// How long it takes; it strikes each time.
     Time(Duration),
 }
@@ -102,7 +102,7 @@ impl Fault {
         }
         let percent = text.strip_suffix('%')?;
         let (whole, tenth) = percent.split_once('.').unwrap_or((percent, "0"));
-        let (whole, tenth): (u32, u32) = (whole.parse().ok()?, tenth.parse().ok()?);
+        let (whole, tenth): (u16, u16) = (whole.parse().ok()?, tenth.parse().ok()?);
         let per_mille = whole.checked_mul(10)?.checked_add(tenth)?;
         (tenth < 10 && per_mille <= 1_000).then_some(Amount::PerMille(per_mille))
     }
@@ -246,7 +246,7 @@ impl Faults {
 
     /// How many of 1,000 this fault strikes.
     #[must_use]
-    pub fn per_mille(&self, fault: Fault) -> u32 {
+    pub fn per_mille(&self, fault: Fault) -> u16 {
         match self.wanted.get(&fault) {
             Some((Amount::PerMille(per_mille), _)) => *per_mille,
             Some((Amount::Time(_), _)) | None => 0,

@@ -18,6 +18,7 @@ pub mod lambda;
 pub mod dynamodb;
 pub mod watch;
 pub mod feed;
+pub mod streams;
 mod clock;
 
 pub use lift_gateway::Quota;

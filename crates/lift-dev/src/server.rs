@@ -1,6 +1,7 @@
 //! In: a plan and where it listens. Out: its APIs, functions, streams and schedules, running until the shutdown.
 
 use std::collections::BTreeMap;
+use std::error::Error as _;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -13,6 +14,7 @@ use lift_gateway::{
     AuthorizerRules, Gateway, Limits, Management, Paths, Quota, RouteIntegration, Rules, listener,
 };
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -24,8 +26,9 @@ use crate::dynamodb::tables::{self, Made, TableError};
 use crate::faults::{Fault, Faults};
 use crate::faulty;
 use crate::feed::Feed;
-use crate::lambda::{self, Call, Freeze, Functions};
+use crate::lambda::{self, Call, Failure, Freeze, Functions};
 use crate::plan::{self, Plan, Schedule};
+use crate::streams::{self, InvokeFailed};
 
 /// How a plan runs.
 #[derive(Debug)]
@@ -105,6 +108,14 @@ pub enum StartError {
         /// A table's name.
         table: String,
     },
+    /// A stream's mapping cannot run.
+    #[error("mapping `{mapping}`: {source}")]
+    Mapping {
+        /// The mapping's logical id.
+        mapping: String,
+        /// What is wrong with its filter.
+        source: streams::filter::PatternError,
+    },
     /// DynamoDB did not do as asked.
     #[error(transparent)]
     Table(#[from] TableError),
@@ -183,6 +194,12 @@ impl Dev {
             let url = format!("https://{host}:{}/{}", address.port(), api.stage);
             set("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI", url);
         }
+        for mapping in &plan.mappings {
+            streams::rules::Rules::new(mapping, settings.speed).map_err(|source| {
+                let mapping = mapping.logical_id.clone();
+                StartError::Mapping { mapping, source }
+            })?;
+        }
         let access = Access::new(settings.signatures, &plan).map(Arc::new);
         let functions = Functions::new(
             &plan,
@@ -260,7 +277,34 @@ impl Dev {
         for (door, listener) in self.doors {
             tasks.spawn(door.serve(listener, self.authority.clone(), shutdown.clone()));
         }
-        // MAPPINGS
+        for mapping in &self.plan.mappings {
+            let Some(dynamodb) = &self.settings.dynamodb else {
+                break;
+            };
+            let faults = &self.settings.faults;
+            let settings = streams::Settings {
+                endpoint: dynamodb.clone(),
+                account: self.plan.account.clone(),
+                failures: self.settings.state().join("failures"),
+                speed: self.settings.speed,
+                faults: streams::Faults {
+                    duplicate: faults.per_mille(Fault::DuplicateRecords),
+                    reorder: faults.per_mille(Fault::ReorderRecords),
+                    seed: faults.seed(),
+                },
+                iterator_age: watch::Sender::default(),
+                opened: watch::Sender::default(),
+            };
+            let (mapping, feed) = (mapping.clone(), self.feed.clone());
+            let (functions, shutdown) = (self.functions.clone(), shutdown.clone());
+            tasks.spawn(async move {
+                let invoke = |event| invoke(&functions, &mapping.function, event);
+                let run = streams::run(&mapping, settings, feed.clone(), invoke, shutdown);
+                if let Err(error) = run.await {
+                    feed.notice(format!("{error}: {}", error.source().map(ToString::to_string).unwrap_or_default()));
+                }
+            });
+        }
         for schedule in &self.plan.schedules {
             let every = schedule.every / self.settings.speed.get();
             let (functions, schedule) = (self.functions.clone(), schedule.clone());
@@ -275,6 +319,16 @@ impl Dev {
         tasks.wait().await;
         self.functions.shut_down().await;
     }
+}
+
+async fn invoke(functions: &Functions, function: &str, event: Bytes) -> Result<Bytes, InvokeFailed> {
+    let answer = functions.invoke(call(function, event, "stream")).await;
+    answer.map_err(|failure| match failure {
+        Failure::Throttled(_) => InvokeFailed::Throttled,
+        other => InvokeFailed::Function {
+            error: other.to_string(),
+        },
+    })
 }
 
 fn call(function: &str, payload: Bytes, cause: &str) -> Call {

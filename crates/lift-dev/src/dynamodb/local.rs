@@ -112,6 +112,7 @@ impl Local {
             .map_err(LocalError::Port)?;
         let port = free.local_addr().map_err(LocalError::Port)?.port();
         drop(free);
+        let jars = std::path::absolute(jars).unwrap_or_else(|_| jars.to_owned());
         let classpath = jars.join("*");
         let mut command = Command::new("java");
         command
@@ -121,6 +122,9 @@ impl Local {
             .arg("software.amazon.dynamodb.services.local.main.ServerRunner")
             // Without -sharedDb each access key and region sees tables of its own.
             .args(["-inMemory", "-sharedDb", "-port", &port.to_string()])
+            // Where it leaves a file about its telemetry otherwise is the user's directory.
+            .env("DDB_LOCAL_TELEMETRY", "0")
+            .current_dir(&jars)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -100,7 +100,7 @@ impl Error {
         matches!(self, Self::Refused { kind, .. } if kind == wanted)
     }
 
-    fn malformed(
+    pub(crate) fn malformed(
         target: &str,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {

@@ -8,6 +8,8 @@ use lift_dev::dynamodb::tables::{Made, make, stream_arn};
 use lift_dev::plan::Table;
 use lift_dev::sigv4::Credentials;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use crate::support::dynamodb_local;
 
@@ -91,6 +93,79 @@ async fn tables_of_the_plan_are_made_once_and_others_are_not_touched() {
         std::net::TcpStream::connect(authority).is_err(),
         "{endpoint} still answers"
     );
+}
+
+/// A DynamoDB of one connection a request, with these answers; what it was sent comes out.
+async fn endpoint(
+    answers: Vec<(u16, &'static str)>,
+) -> (String, tokio::task::JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let serving = tokio::spawn(async move {
+        let mut requests = Vec::new();
+        for (status, body) in answers {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"{\"a\":1}") {
+                assert!(
+                    socket.read_buf(&mut request).await.unwrap() > 0,
+                    "it breaks off"
+                );
+            }
+            let length = body.len();
+            let answer = format!(
+                "HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            );
+            socket.write_all(answer.as_bytes()).await.unwrap();
+            requests.push(String::from_utf8(request).unwrap());
+        }
+        requests
+    });
+    (url, serving)
+}
+
+#[tokio::test]
+async fn passing_failures_are_tried_again_signed_and_others_are_not() {
+    let throttled = r#"{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException"}"#;
+    let refused = r#"{"__type":"com.amazon.coral.validate#ValidationException","message":"no"}"#;
+    let cases: [(Vec<(u16, &str)>, Result<&str, &str>); 3] = [
+        (vec![(500, ""), (400, throttled), (200, "{}")], Ok("{}")),
+        (vec![(400, refused)], Err("X.Y: ValidationException: no")),
+        (vec![(400, throttled); 6], Err("X.Y: ThrottlingException: ")),
+    ];
+    for (answers, wanted) in cases {
+        let tries = answers.len();
+        let (url, serving) = endpoint(answers).await;
+        let credentials = Credentials {
+            access_key: "AKIDEXAMPLE".to_owned(),
+            secret_key: "secret".to_owned(),
+            session_token: None,
+        };
+        let client = Client::new(&url, "eu-west-1", credentials).unwrap();
+        let answer = client.call("X.Y", &json!({ "a": 1 })).await;
+        let answer = answer.map(|body| String::from_utf8(body.to_vec()).unwrap());
+        let answer = answer.map_err(|error| error.to_string());
+        assert_eq!(answer, wanted.map(str::to_owned).map_err(str::to_owned));
+        let requests = serving.await.unwrap();
+        assert_eq!(requests.len(), tries);
+        for request in requests {
+            assert!(request.starts_with("POST / HTTP/1.1\r\n"), "{request}");
+            assert!(request.contains("\r\nx-amz-target: X.Y\r\n"), "{request}");
+            let scope = "/eu-west-1/dynamodb/aws4_request, SignedHeaders=content-type;host;x-amz-date;x-amz-target, ";
+            assert!(request.contains(scope), "{request}");
+        }
+    }
+    for wrong in ["localhost:8000", "ftp://localhost", "/x"] {
+        let credentials = Credentials {
+            access_key: String::new(),
+            secret_key: String::new(),
+            session_token: None,
+        };
+        assert!(
+            Client::new(wrong, "eu-west-1", credentials).is_err(),
+            "{wrong}"
+        );
+    }
 }
 
 #[test]

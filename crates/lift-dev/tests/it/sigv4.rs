@@ -283,7 +283,10 @@ async fn botocore_is_verified_and_whoever_changes_its_request_is_not() {
             "IncompleteSignatureException",
         ),
         (
-            bare.with(|sent| sent.headers.retain(|(name, _)| name != "Authorization")),
+            bare.with(|sent| {
+                sent.headers
+                    .retain(|(name, _)| !name.eq_ignore_ascii_case("authorization"))
+            }),
             "MissingAuthenticationTokenException",
         ),
     ];

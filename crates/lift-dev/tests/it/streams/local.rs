@@ -1,0 +1,245 @@
+//! A real stream: writes to DynamoDB Local arrive at the function as Lambda's events.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use bytes::Bytes;
+use lift_dev::dynamodb::{Client, tables};
+use lift_dev::feed::{Entry, Feed};
+use lift_dev::plan::{self, Bisect, Destination, Start, Table};
+use lift_dev::streams::{Faults, InvokeFailed, RunError, Settings, run};
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::world::mapping;
+use crate::support::dynamodb_local;
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+fn table() -> Table {
+    Table {
+        logical_id: "Items".to_owned(),
+        name: "items".to_owned(),
+        create: json!({
+            "KeySchema": [{ "AttributeName": "pk", "KeyType": "HASH" }],
+            "AttributeDefinitions": [{ "AttributeName": "pk", "AttributeType": "S" }],
+            "BillingMode": "PAY_PER_REQUEST",
+            "StreamSpecification": { "StreamViewType": "NEW_AND_OLD_IMAGES" },
+        }),
+        ttl_attribute: None,
+    }
+}
+
+async fn put(client: &Client, key: &str, value: u64) {
+    let body = json!({
+        "TableName": "items",
+        "Item": { "pk": { "S": key }, "value": { "N": value.to_string() } },
+    });
+    client
+        .call("DynamoDB_20120810.PutItem", &body)
+        .await
+        .unwrap();
+}
+
+/// A record without what is another one each time.
+fn plain(record: &Value) -> Value {
+    let mut record = record.clone();
+    assert!(record["eventID"].as_str().is_some_and(|id| !id.is_empty()));
+    record.as_object_mut().unwrap().remove("eventID");
+    let change = record["dynamodb"].as_object_mut().unwrap();
+    let seconds = change.remove("ApproximateCreationDateTime").unwrap();
+    assert!(
+        seconds.as_u64().is_some(),
+        "{seconds}: Go's types take whole seconds alone"
+    );
+    assert!(change.remove("SizeBytes").unwrap().as_u64().is_some());
+    assert!(change.remove("SequenceNumber").unwrap().as_str().is_some());
+    record
+}
+
+#[tokio::test]
+async fn writes_after_the_latest_arrive_in_order_and_poison_goes_to_the_file() {
+    let Some(local) = dynamodb_local().await else {
+        return;
+    };
+    let client = local.client("eu-west-1").unwrap();
+    tables::make(&client, &table()).await.unwrap();
+    let arn = tables::stream_arn(&client, "items").await.unwrap().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let mapping = plan::Mapping {
+        table: "items".to_owned(),
+        start: Start::Latest,
+        bisect: Bisect::On,
+        parallelization: 2,
+        filters: vec![
+            json!({ "dynamodb": { "Keys": { "pk": { "S": [{ "anything-but": "ignored" }] } } } }),
+        ],
+        on_failure: Some(Destination {
+            arn: "arn:aws:sqs:eu-west-1:123456789012:failed".to_owned(),
+        }),
+        ..mapping()
+    };
+    let (iterator_age, mut age) = watch::channel(Duration::MAX);
+    let (opened, mut reading) = watch::channel(0);
+    put(&client, "old", 1).await;
+    let settings = Settings {
+        endpoint: client.clone(),
+        account: "123456789012".to_owned(),
+        failures: directory.path().join("failures"),
+        speed: NonZeroU32::MIN,
+        faults: Faults::default(),
+        iterator_age,
+        opened,
+    };
+    let (feed, mut entries) = Feed::new();
+    let (seen, mut records) = mpsc::channel(100);
+    let invoke = move |event: Bytes| {
+        let seen = seen.clone();
+        async move {
+            let event: Value = serde_json::from_slice(&event).unwrap();
+            let all = event["Records"].as_array().unwrap().clone();
+            if all
+                .iter()
+                .any(|record| record["dynamodb"]["Keys"]["pk"]["S"] == "poison")
+            {
+                let error = "boom".to_owned();
+                return Err(InvokeFailed::Function { error });
+            }
+            for record in all {
+                seen.send(record).await.unwrap();
+            }
+            Ok(Bytes::from_static(b"null"))
+        }
+    };
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn({
+        let (mapping, shutdown) = (mapping.clone(), shutdown.clone());
+        async move { run(&mapping, settings, feed, invoke, shutdown).await }
+    });
+
+    timeout(DEADLINE, reading.wait_for(|opened| *opened > 0))
+        .await
+        .unwrap()
+        .unwrap();
+    put(&client, "a", 1).await;
+    put(&client, "ignored", 1).await;
+    put(&client, "poison", 1).await;
+    put(&client, "a", 2).await;
+    let key = json!({ "TableName": "items", "Key": { "pk": { "S": "a" } } });
+    client
+        .call("DynamoDB_20120810.DeleteItem", &key)
+        .await
+        .unwrap();
+
+    let image = |value: &str| json!({ "pk": { "S": "a" }, "value": { "N": value } });
+    let record = |name: &str, images: &[(&str, &str)]| {
+        let mut change =
+            json!({ "Keys": { "pk": { "S": "a" } }, "StreamViewType": "NEW_AND_OLD_IMAGES" });
+        for (which, value) in images {
+            change[*which] = image(value);
+        }
+        json!({
+            "eventName": name,
+            "eventVersion": "1.1",
+            "eventSource": "aws:dynamodb",
+            "awsRegion": "eu-west-1",
+            "dynamodb": change,
+            "eventSourceARN": arn,
+        })
+    };
+    let wanted = [
+        record("INSERT", &[("NewImage", "1")]),
+        record("MODIFY", &[("NewImage", "2"), ("OldImage", "1")]),
+        record("REMOVE", &[("OldImage", "2")]),
+    ];
+    for wanted in wanted {
+        let record = timeout(DEADLINE, records.recv()).await.unwrap().unwrap();
+        assert_eq!(plain(&record), wanted);
+    }
+    let given_up = async {
+        loop {
+            let entry = entries.recv().await.unwrap();
+            if matches!(&entry, Entry::Batch { outcome, .. } if outcome.starts_with("given up")) {
+                return entry;
+            }
+        }
+    };
+    let wanted = Entry::Batch {
+        mapping: "Mapping".to_owned(),
+        records: 1,
+        outcome: "given up: RetryAttemptsExhausted".to_owned(),
+    };
+    assert_eq!(timeout(DEADLINE, given_up).await.unwrap(), wanted);
+    timeout(DEADLINE, age.wait_for(|age| *age < DEADLINE))
+        .await
+        .unwrap()
+        .unwrap();
+
+    let path = directory.path().join("failures/failed.jsonl");
+    let line = timeout(DEADLINE, async {
+        loop {
+            match tokio::fs::read_to_string(&path).await {
+                Ok(line) if line.ends_with('\n') => return line,
+                _ => tokio::task::yield_now().await,
+            }
+        }
+    });
+    let failure: Value = serde_json::from_str(&line.await.unwrap()).unwrap();
+    assert_eq!(
+        failure["requestContext"]["condition"],
+        "RetryAttemptsExhausted"
+    );
+    assert_eq!(
+        failure["requestContext"]["functionArn"],
+        "arn:aws:lambda:eu-west-1:123456789012:function:function"
+    );
+    assert_eq!(failure["responseContext"]["functionError"], "Unhandled");
+    let batch = &failure["DDBStreamBatchInfo"];
+    assert_eq!(
+        (&batch["batchSize"], &batch["streamArn"]),
+        (&json!(1), &json!(arn))
+    );
+    assert_eq!(batch["startSequenceNumber"], batch["endSequenceNumber"]);
+
+    shutdown.cancel();
+    timeout(DEADLINE, running).await.unwrap().unwrap().unwrap();
+    local.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_wrong_pattern_ends_the_mapping_before_anything_is_read() {
+    let credentials = lift_dev::sigv4::Credentials {
+        access_key: "local".to_owned(),
+        secret_key: "local".to_owned(),
+        session_token: None,
+    };
+    let wrong = plan::Mapping {
+        filters: vec![json!({ "eventName": "INSERT" })],
+        ..mapping()
+    };
+    let settings = Settings {
+        // Nothing answers at the discard port.
+        endpoint: Client::new("http://127.0.0.1:9", "eu-west-1", credentials).unwrap(),
+        account: "123456789012".to_owned(),
+        failures: std::path::PathBuf::new(),
+        speed: NonZeroU32::MIN,
+        faults: Faults::default(),
+        iterator_age: watch::channel(Duration::ZERO).0,
+        opened: watch::channel(0).0,
+    };
+    let invoke = async |_: Bytes| Ok(Bytes::new());
+    let result = run(
+        &wrong,
+        settings,
+        Feed::new().0,
+        invoke,
+        CancellationToken::new(),
+    )
+    .await;
+    assert!(
+        matches!(result, Err(RunError::Pattern { .. })),
+        "{result:?}"
+    );
+}
