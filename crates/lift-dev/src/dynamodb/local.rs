@@ -13,6 +13,18 @@ use tokio::time::{Instant, interval, timeout};
 use super::{Client, EndpointError, Error};
 use crate::sigv4::Credentials;
 
+/// Runs its arguments until they end or standard input does, so that Java does not outlive an owner
+/// that is killed: its end of the pipe closes with it.
+const LEASH: &str = r#"
+exec 3<&0
+"$@" </dev/null 3<&- &
+child=$!
+{ read -r _ <&3; kill -9 $child; } 2>/dev/null &
+exec 3<&-
+wait $child
+"#;
+/// What a shell answers where there is no such program.
+const NO_PROGRAM: i32 = 127;
 /// The file that tells DynamoDB Local's directory from others.
 const JAR: &str = "DynamoDBLocal-";
 /// How long it may take to answer: about two seconds on an idle machine.
@@ -114,8 +126,9 @@ impl Local {
         drop(free);
         let jars = std::path::absolute(jars).unwrap_or_else(|_| jars.to_owned());
         let classpath = jars.join("*");
-        let mut command = Command::new("java");
+        let mut command = Command::new("sh");
         command
+            .args(["-c", LEASH, "dynamodb-local", "java"])
             .arg(format!("-Dsqlite4java.library.path={}", jars.display()))
             .arg("-cp")
             .arg(&classpath)
@@ -125,11 +138,16 @@ impl Local {
             // Where it leaves a file about its telemetry otherwise is the user's directory.
             .env("DDB_LOCAL_TELEMETRY", "0")
             .current_dir(&jars)
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .kill_on_drop(true);
-        let shown = format!("{:?}", command.as_std());
+        let words = command
+            .as_std()
+            .get_args()
+            .skip(3)
+            .map(|word| format!("{word:?}"));
+        let shown = words.collect::<Vec<_>>().join(" ");
         let child = command.spawn().map_err(LocalError::Java)?;
         let endpoint = format!("http://127.0.0.1:{port}");
         let mut local = Self { child, endpoint };
@@ -138,6 +156,9 @@ impl Local {
         while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
             ticks.tick().await;
             if let Ok(Some(status)) = local.child.try_wait() {
+                if status.code() == Some(NO_PROGRAM) {
+                    return Err(LocalError::Java(io::ErrorKind::NotFound.into()));
+                }
                 let command = shown;
                 return Err(LocalError::Ended { status, command });
             }
@@ -175,8 +196,9 @@ impl Local {
     /// Kills it and waits for its end, at most 5 s.
     ///
     /// # Errors
-    /// If it cannot be killed or does not end.
+    /// If it does not end.
     pub async fn stop(mut self) -> io::Result<()> {
-        timeout(STOP_DEADLINE, self.child.kill()).await?
+        // Waiting closes its standard input, which ends it.
+        timeout(STOP_DEADLINE, self.child.wait()).await?.map(drop)
     }
 }

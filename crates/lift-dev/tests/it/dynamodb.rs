@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use lift_dev::dynamodb::Client;
-use lift_dev::dynamodb::local::{find, how_to_get};
+use lift_dev::dynamodb::local::{Local, find, how_to_get};
 use lift_dev::dynamodb::tables::{Made, make, stream_arn};
 use lift_dev::plan::Table;
 use lift_dev::sigv4::Credentials;
@@ -166,6 +166,24 @@ async fn passing_failures_are_tried_again_signed_and_others_are_not() {
             "{wrong}"
         );
     }
+}
+
+#[tokio::test]
+async fn jars_that_are_none_end_with_the_command_that_shows_why() {
+    if std::process::Command::new("java")
+        .arg("-version")
+        .output()
+        .is_err()
+    {
+        println!("skipped: a start that fails (`java` is not installed)");
+        return;
+    }
+    let empty = tempfile::tempdir().unwrap();
+    let error = Local::start(empty.path()).await.unwrap_err().to_string();
+    assert!(
+        error.contains("ended with exit status: 1; to see why: \"java\" "),
+        "{error}"
+    );
 }
 
 #[test]

@@ -9,6 +9,7 @@ use lift_dev::feed::{Entry, Feed};
 use lift_dev::plan::{self, Bisect, Destination, Start, Table};
 use lift_dev::streams::{Faults, InvokeFailed, RunError, Settings, run};
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -205,7 +206,15 @@ async fn writes_after_the_latest_arrive_in_order_and_poison_goes_to_the_file() {
 
     shutdown.cancel();
     timeout(DEADLINE, running).await.unwrap().unwrap().unwrap();
-    local.stop().await.unwrap();
+    // Whoever forgets it does not leave it running.
+    let authority = local.endpoint().strip_prefix("http://").unwrap().to_owned();
+    drop(local);
+    let ended = async {
+        while TcpStream::connect(&authority).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, ended).await.unwrap();
 }
 
 #[tokio::test]
