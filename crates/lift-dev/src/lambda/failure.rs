@@ -84,7 +84,7 @@ impl Failure {
             Self::FunctionError { error_type, .. } | Self::InitFailed { error_type, .. } => {
                 error_type
             }
-            Self::TimedOut { .. } => "Sandbox.Timedout",
+            Self::TimedOut { .. } => "Sandbox.Timeout",
             Self::Exited { .. } => "Runtime.ExitError",
             Self::ResponseTooLarge => "Function.ResponseSizeTooLarge",
             Self::Throttled(_) => "TooManyRequestsException",

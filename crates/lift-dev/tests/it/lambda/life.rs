@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use lift_dev::feed::Entry;
 use lift_dev::lambda::{Ceiling, Failure, Freeze, Settings};
 use serde_json::json;
 
@@ -217,4 +218,27 @@ async fn after_the_shutdown_nothing_is_taken() {
         Err(Failure::ShuttingDown)
     );
     assert_eq!(run.count("one"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_runs_on_when_its_caller_has_left() {
+    let mut run = with(Settings::default(), SLOW, None);
+    let patience = Duration::from_millis(50);
+    let mut call = Run::call("one", &json!(0.3));
+    call.deadline = Some(patience);
+    let answer = run.functions.invoke(call).await;
+    assert_eq!(answer, Err(Failure::CallerLeft(patience)));
+    let done =
+        |entry: &Entry| matches!(entry, Entry::Invocation { outcome, .. } if outcome == "ok");
+    let Entry::Invocation {
+        cold_us, took_us, ..
+    } = run.entry(done).await
+    else {
+        panic!("it is one");
+    };
+    assert!(
+        cold_us.is_some_and(|cold_us| cold_us < took_us),
+        "{cold_us:?} of {took_us}"
+    );
+    run.functions.shut_down().await;
 }

@@ -80,6 +80,43 @@ def handler(event, context):
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn errors_outside_of_a_node_handlers_call_are_reported_and_end_the_process() {
+    let run = one(
+        "index.js",
+        "exports.handler = (event, context, done) => {
+            if (event === 'throw') setTimeout(() => { throw new RangeError('late'); }, 1);
+            else if (event === 'reject') Promise.reject(new Error('lost'));
+            else if (event === 'callback') done(new TypeError('told'));
+            else if (event === 'nothing') return;
+            else { context.callbackWaitsForEmptyEventLoop = false; setInterval(() => {}, 1000); done(null, event); }
+        };",
+    );
+    let cases = [
+        ("fine", Ok(json!("fine"))),
+        ("throw", Err(("RangeError", "late"))),
+        ("nothing", Ok(json!(null))),
+        (
+            "reject",
+            Err(("Runtime.UnhandledPromiseRejection", "Error: lost")),
+        ),
+        ("callback", Err(("TypeError", "told"))),
+    ];
+    for (event, expected) in cases {
+        let answer = run.invoke("one", json!(event)).await;
+        let answer = answer.as_ref().map_err(|failure| match failure {
+            Failure::FunctionError {
+                error_type,
+                message,
+                ..
+            } => (error_type.as_str(), message.as_str()),
+            other => panic!("{event}: {other:?}"),
+        });
+        assert_eq!(answer, expected.as_ref().map_err(|error| *error), "{event}");
+    }
+    run.functions.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_start_that_fails_is_tried_twice_and_reported() {
     let cases = [
         (
@@ -128,10 +165,14 @@ async fn awslambdaric_runs_where_it_is_installed() {
         .flatten()
         .flatten();
     let mut sites = site.map(|python| python.path().join("site-packages/awslambdaric"));
-    if !sites.any(|path| path.exists()) {
-        eprintln!("skipped: awslambdaric is not installed; `cargo x ci` installs it");
+    if std::env::var_os("SKIP_FOREIGN").is_some_and(|skip| skip == "1") {
+        println!("skipped: awslambdaric (SKIP_FOREIGN=1)");
         return;
     }
+    assert!(
+        sites.any(|path| path.exists()),
+        "awslambdaric is missing in tests/foreign; `cargo x ci` installs it"
+    );
     let directory = tempfile::tempdir().unwrap();
     let text = "
 import sys
