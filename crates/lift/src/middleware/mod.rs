@@ -13,23 +13,24 @@ pub mod timeout;
 pub mod authenticate;
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use tower::Layer;
 use tower::util::BoxCloneSyncService;
 
-use crate::clock::Clock;
-use crate::limits::Limits;
+use crate::app::Inner;
 use crate::request::{Reply, Request};
 use from_fn::from_fn;
 
 /// A service from request to reply that cannot fail, with its type forgotten.
 pub type Cell = BoxCloneSyncService<Request, Reply, Infallible>;
 
-pub(crate) fn standard(router: Cell, limits: &Limits, clock: &Clock) -> Cell {
-    let clock = clock.clone();
-    let longest = limits.sync_timeout;
-    let cell = from_fn(move |request, next| authenticate::authenticate(request, next, clock.now()))
-        .layer(router);
+pub(crate) fn standard(router: Cell, inner: &Arc<Inner>) -> Cell {
+    let longest = inner.app.limits.sync_timeout;
+    let inner = Arc::clone(inner);
+    let authenticate =
+        move |request, next| authenticate::authenticate(request, next, Arc::clone(&inner));
+    let cell = from_fn(authenticate).layer(router);
     let cell = from_fn(move |request, next| timeout::timeout(request, next, longest)).layer(cell);
     let cell = from_fn(catch_panic::catch_panic).layer(cell);
     let cell = from_fn(metrics::metrics).layer(cell);
