@@ -1,7 +1,7 @@
 //! What surrounds every handler: a request passes each layer on its way in, its reply on the way out.
 //!
 //! The standard cell, outermost first: [`trace`] (the span that carries the request id, so that
-//! all later lines have it) → [`metrics`] → [`catch_panic`] → [`timeout`] → [`authenticate`] → the
+//! all later lines have it) → [`metrics`] → [`catch_panic`] → [`timeout`] → `authenticate` → the
 //! app's own layers → the router. An app adds its own with [`App::layer`](crate::app::App::layer),
 //! most simply by [`from_fn`](from_fn::from_fn).
 
@@ -10,7 +10,7 @@ pub mod trace;
 pub mod metrics;
 pub mod catch_panic;
 pub mod timeout;
-pub mod authenticate;
+mod authenticate;
 
 use std::convert::Infallible;
 use std::sync::Arc;
