@@ -28,7 +28,7 @@ pub(crate) fn run(seconds: Option<&str>) -> Result<(), String> {
     {
         succeed(Command::new("cargo").args(["install", "--locked", "cargo-fuzz"]))?;
     }
-    succeed(fuzz(&nightly, "build").arg("--fuzz-dir=fuzz"))?;
+    succeed(&mut fuzz(&nightly, "build"))?;
     let targets = targets()?;
     let waiting = Mutex::new(targets.iter());
     let next = || waiting.lock().ok()?.next();
@@ -68,7 +68,10 @@ fn nightly() -> Result<String, String> {
 
 fn fuzz(nightly: &str, task: &str) -> Command {
     let mut command = Command::new("rustup");
-    command.args(["run", nightly, "cargo", "fuzz", task]);
+    command.args(["run", nightly, "cargo", "fuzz", task, "--fuzz-dir=fuzz"]);
+    // No address sanitizer: the workspace forbids `unsafe`, and without it the build takes half as
+    // long and the targets run several times faster.
+    command.arg("--sanitizer=none");
     command
 }
 
@@ -105,7 +108,7 @@ fn run_one(nightly: &str, target: &str, seconds: u32) -> Result<(), String> {
     };
     let file = open().map_err(|error| format!("{}: {error}", log.display()))?;
     let status = fuzz(nightly, "run")
-        .args(["--fuzz-dir=fuzz", target])
+        .arg(target)
         .arg(&corpus)
         .arg(Path::new("fuzz/corpus-seeds").join(target))
         .args(["--", "-print_final_stats=1"])

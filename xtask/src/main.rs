@@ -12,7 +12,8 @@ usage: cargo x TASK
   tidy           architecture and house checks alone
   schemas        writes docs/asyncapi.json and docs/schemas/, from the types
   compatibility  writes docs/compatibility.md, from the conversation scripts
-  fuzz [SECONDS] the fuzz targets, each for so long (60)
+  fuzz-smoke     the fuzz targets' seeds and mutations of them, 60 s in all; no nightly needed
+  fuzz [SECONDS] the fuzz targets under libFuzzer, each for so long (60)
   full           what takes longer: coverage, benchmarks, the long crash test";
 
 fn main() -> ExitCode {
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         "test" => steps::test(),
         "tidy" => tidy::check(),
         "schemas" => steps::schemas(),
+        "fuzz-smoke" => steps::fuzz_smoke(),
         "fuzz" => fuzz::run(std::env::args().nth(2).as_deref()),
         "full" => steps::full(),
         "compatibility" => steps::compatibility(),

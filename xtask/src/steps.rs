@@ -36,6 +36,7 @@ pub(crate) fn test() -> Result<(), String> {
     foreign_clients()?;
     run("cargo clippy --workspace --all-targets --all-features -- -D warnings")?;
     run("cargo test --workspace --all-features")?;
+    fuzz_smoke()?;
     run_with(
         "cargo doc --workspace --no-deps --all-features",
         &[("RUSTDOCFLAGS", "-D warnings")],
@@ -50,6 +51,15 @@ pub(crate) fn test() -> Result<(), String> {
         );
     }
     Ok(())
+}
+
+/// The fuzz targets' bodies in the tests' own build, fed with their seeds and mutations of them. A
+/// build for libFuzzer compiles all dependencies once more, which takes longer than CI has.
+pub(crate) fn fuzz_smoke() -> Result<(), String> {
+    run_with(
+        "cargo test --workspace --all-features --test fuzz -- --nocapture",
+        &[("FUZZ_SECONDS", "60")],
+    )
 }
 
 /// What is not ours: npm `ws` and the schema of AsyncAPI, Python `websockets`, `awslambdaric`, `boto3`

@@ -163,8 +163,14 @@ fn token(
     };
     // Read once here, so that a wrong name is an error of the command line and not a connection
     // that is tried again and again.
-    let text = std::fs::read_to_string(&file).map_err(|error| chain(&error));
-    text.and_then(|text| trimmed(&text)).map_err(|cause| {
+    let from_stdin = file.as_os_str() == "-";
+    let text = if from_stdin {
+        io::read_to_string(io::stdin().lock())
+    } else {
+        std::fs::read_to_string(&file)
+    };
+    let text = text.map_err(|error| chain(&error));
+    let token = text.and_then(|text| trimmed(&text)).map_err(|cause| {
         Failure::new(
             Exit::Usage,
             format!("the token in `{}` cannot be used", file.display()),
@@ -172,6 +178,9 @@ fn token(
             "`lift token mint … > FILE` writes one",
         )
     })?;
+    if from_stdin {
+        return Ok(Some(Token::fixed(token)));
+    }
     Ok(Some(Token::from_fn(move || fetch(file.clone()))))
 }
 

@@ -115,13 +115,30 @@ impl Failure {
                 reason.to_string(),
                 "requests that were acknowledged go on: `/resume` follows one, `/list` shows them",
             ),
-            other => Self::new(
-                Exit::Unreachable,
-                format!("cannot connect to `{url}`"),
-                causes(other),
-                "check that the server runs and that the URL is the one that it printed",
-            ),
+            other => {
+                let causes = causes(other);
+                // rustls's words for whatever is wrong with a server's certificate.
+                let help = if causes.contains("invalid peer certificate") {
+                    "if the server's certificate is its own, give it with `--ca FILE`; it must name the host and \
+                     say `basicConstraints=CA:FALSE` (docs/operations.md, \"TLS\")"
+                } else {
+                    "check that the server runs and that the URL is the one that it printed"
+                };
+                let what = format!("cannot connect to `{url}`");
+                Self::new(Exit::Unreachable, what, causes, help)
+            }
         }
+    }
+
+    /// A connection that was refused because no token came with it.
+    pub(crate) fn no_token(url: &str) -> Self {
+        Self::new(
+            Exit::Refused,
+            format!("`{url}` refused the connection"),
+            "the server asks for a token, and none was given",
+            "`lift token mint --data-dir DIR --sub USER --tenant TENANT > FILE` makes one on the server's machine; \
+             then add `--token-file FILE`, or set LIFT_TOKEN",
+        )
     }
 
     /// A message that was not answered as asked.

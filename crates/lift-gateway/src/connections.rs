@@ -33,7 +33,7 @@ impl Connections {
     pub(crate) fn new(clock: Clock, rules: &Rules) -> Self {
         let table = Table {
             slots: RwLock::default(),
-            budget: Arc::new(Budget::new(rules.limits.process_queued_bytes_max)),
+            budget: Arc::new(Budget::new(&rules.limits)),
             throttle: Arc::new(Throttle::new(rules)),
             open: AtomicUsize::new(0),
             clock,

@@ -13,6 +13,7 @@ use lift::registry::Connections;
 use lift::registry::memory::MemoryRegistry;
 use lift::task::announce::Results;
 use lift::task::store::TaskStore;
+use lift_aws::event::TENANT;
 use lift_gateway::{AuthorizerRules, Gateway, Rules};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -31,13 +32,15 @@ const PROBE_EVERY: Duration = Duration::from_millis(20);
 const FOLLOWERS_END_WITHIN: Duration = Duration::from_secs(1);
 
 /// API Gateway's frame, message, text and idle rules, for an app behind `$default`; its 2-hour cut
-/// and its account quotas are off.
+/// and its account quotas are off. What waits for the clients of one tenant is bounded together.
 pub fn rules() -> Rules {
+    let mut authorizer = AuthorizerRules::default();
+    authorizer.share = Some(TENANT.to_owned());
     let mut rules = Rules::default()
         .one_way("$connect")
         .one_way("$disconnect")
         .two_way("$default")
-        .authorizer(AuthorizerRules::default());
+        .authorizer(authorizer);
     rules.limits.lifetime = None;
     rules
 }

@@ -208,7 +208,7 @@ impl App {
         });
         let router = Cell::new(Router::new(Arc::clone(&inner)));
         let cell = layers.iter().fold(router, |cell, layer| layer(cell));
-        let cell = middleware::standard(cell, &inner.app.limits, &inner.backends.clock);
+        let cell = middleware::standard(cell, &inner);
         Runtime { inner, cell }
     }
 }
@@ -401,7 +401,13 @@ impl Runtime {
                 let Ok(reply) = self.cell.clone().oneshot(request).await;
                 reply
             }
-            Err(Rejected { id, error }) => Reply::refused(None, id, error),
+            Err(Rejected { id, error }) => {
+                let error = match self.inner.room(&connection, now).await {
+                    Ok(()) => error,
+                    Err(full) => full,
+                };
+                Reply::refused(None, id, error)
+            }
         }
     }
 

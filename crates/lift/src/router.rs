@@ -13,8 +13,10 @@ use tower::Service;
 use crate::action::Action;
 use crate::app::Inner;
 use crate::canonical;
+use crate::clock::Timestamp;
 use crate::control::{self, Control};
 use crate::error::{Code, Error};
+use crate::event::Connection;
 use crate::extract::Context;
 use crate::identity::Identity;
 use crate::message::Message;
@@ -53,11 +55,13 @@ impl Service<Request> for Router {
             let answered = match control::parse(&request.envelope.action) {
                 // What keeps a connection alive costs next to nothing, and on AWS nobody would count it.
                 Some(control @ Control::Ping) => inner.control(control, &request).await,
-                Some(control) => match inner.room(&request).await {
-                    Ok(()) => inner.control(control, &request).await,
+                control => match inner.room(&request.connection, request.received_at).await {
+                    Ok(()) => match control {
+                        Some(control) => inner.control(control, &request).await,
+                        None => inner.act(&request).await,
+                    },
                     Err(full) => Err(full),
                 },
-                None => inner.act(&request).await,
             };
             let reply = answered.unwrap_or_else(|error| Reply::error(&request, error));
             Ok(fitting(&request, reply, inner.app.limits.answer_bytes_max))
@@ -83,7 +87,6 @@ impl Inner {
             return Err(error.with_suggestion(suggestion));
         };
         permitted(identity, &envelope.action, action)?;
-        self.room(request).await?;
         if self.backends.load.is_shed() {
             let error = Error::new(Code::Overloaded, "the server has too much to do");
             return Err(error.retry_after(SHED_RETRY));
@@ -132,14 +135,15 @@ impl Inner {
         })
     }
 
-    /// Whether the connection, its user and its tenant may send one more message now.
-    async fn room(&self, request: &Request) -> Result<(), Error> {
+    /// Whether the connection, its user and its tenant may send one more message now: whatever it
+    /// says, it costs to read and to answer.
+    pub(crate) async fn room(&self, connection: &Connection, now: Timestamp) -> Result<(), Error> {
         let limits = &self.app.limits;
-        let owner = &request.connection.identity.owner;
+        let owner = &connection.identity.owner;
         let scopes = [
             limits
                 .connection_rate
-                .map(|rate| (Scope::Connection(request.connection.id.clone()), rate)),
+                .map(|rate| (Scope::Connection(connection.id.clone()), rate)),
             limits
                 .user_rate
                 .map(|rate| (Scope::User(owner.clone()), rate)),
@@ -151,12 +155,7 @@ impl Inner {
         if scopes.is_empty() {
             return Ok(());
         }
-        match self
-            .backends
-            .rates
-            .take(&scopes, request.received_at)
-            .await?
-        {
+        match self.backends.rates.take(&scopes, now).await? {
             Ok(()) => Ok(()),
             Err(wait) => {
                 let error = Error::new(Code::RateLimited, "too many messages");

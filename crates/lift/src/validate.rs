@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use jsonschema::Validator;
 use jsonschema::error::ValidationErrorKind;
+use jsonschema::{ValidationError, Validator};
 use serde_json::Value;
 
 use crate::envelope::escape;
@@ -62,7 +62,7 @@ impl Schema {
     }
 }
 
-fn fields(error: &jsonschema::ValidationError<'_>) -> Vec<Field> {
+fn fields(error: &ValidationError<'_>) -> Vec<Field> {
     let place = format!("/payload{}", error.instance_path().as_str());
     match error.kind() {
         ValidationErrorKind::Required { property } => {
@@ -76,13 +76,53 @@ fn fields(error: &jsonschema::ValidationError<'_>) -> Vec<Field> {
             .iter()
             .map(|name| Field::new(format!("{place}/{}", escape(name)), "is not known here"))
             .collect(),
-        _ => {
-            let mut message = error.to_string();
-            if message.len() > MESSAGE_BYTES_MAX {
-                message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));
-                message.push('…');
-            }
-            vec![Field::new(place, message)]
+        ValidationErrorKind::OneOfNotValid { context } | ValidationErrorKind::AnyOf { context } => {
+            choice(context).unwrap_or_else(|| vec![quoted(place, error)])
         }
+        _ => vec![quoted(place, error)],
     }
+}
+
+/// What is wrong with a value that is none of several forms: the field that chooses a form, with the
+/// values that it may have, or what the form that was chosen lacks; none where no field chooses.
+fn choice(forms: &[Vec<ValidationError<'_>>]) -> Option<Vec<Field>> {
+    let chosen = |form: &[ValidationError<'_>]| {
+        form.iter().find_map(|error| match error.kind() {
+            ValidationErrorKind::Constant { expected_value } => Some((
+                error.instance_path().as_str().to_owned(),
+                expected_value.to_string(),
+            )),
+            _ => None,
+        })
+    };
+    let others: Vec<_> = forms.iter().filter_map(|form| chosen(form)).collect();
+    if others.len() + 1 == forms.len() {
+        let this = forms.iter().find(|form| chosen(form).is_none())?;
+        return Some(this.iter().flat_map(fields).collect());
+    }
+    let Some((place, _)) = others.first() else {
+        // Nothing was chosen: what all forms ask for is missing.
+        let (first, rest) = forms.split_first()?;
+        let lacks = |form: &[ValidationError<'_>], field: &Field| {
+            form.iter().flat_map(fields).any(|other| other == *field)
+        };
+        let missing = first.iter().flat_map(fields);
+        let missing = missing.filter(|field| rest.iter().all(|form| lacks(form, field)));
+        return Some(missing.collect()).filter(|fields: &Vec<_>| !fields.is_empty());
+    };
+    if others.len() < forms.len() || others.iter().any(|(other, _)| other != place) {
+        return None;
+    }
+    let values: Vec<_> = others.iter().map(|(_, value)| value.as_str()).collect();
+    let message = format!("must be one of {}", values.join(", "));
+    Some(vec![Field::new(format!("/payload{place}"), message)])
+}
+
+fn quoted(place: String, error: &ValidationError<'_>) -> Field {
+    let mut message = error.to_string();
+    if message.len() > MESSAGE_BYTES_MAX {
+        message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));
+        message.push('…');
+    }
+    Field::new(place, message)
 }

@@ -1,5 +1,7 @@
 //! What was typed: the command line and `STREAMER_*` come in, commands and settings go out.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -8,7 +10,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use lift::rate::{NoRate, Rate};
-use serde::Deserialize;
+use serde::de::{Deserialize, Deserializer, Visitor};
 
 /// Streamer: short requests answered at once, long ones run durably, over one WebSocket.
 #[derive(Debug, Parser)]
@@ -51,9 +53,45 @@ pub(crate) struct GenerateCsv {
     pub(crate) file: PathBuf,
 }
 
+/// Reads what is a text in the file, and says what it should be where it is none.
+fn text<'de, T, D>(from: D, expected: &'static str) -> Result<T, D::Error>
+where
+    T: FromStr<Err: fmt::Display>,
+    D: Deserializer<'de>,
+{
+    struct Text<T>(&'static str, PhantomData<T>);
+    impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for Text<T> {
+        type Value = T;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+            text.parse().map_err(E::custom)
+        }
+    }
+    from.deserialize_str(Text(expected, PhantomData))
+}
+
+/// An address to listen on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Address(pub(crate) SocketAddr);
+
+impl FromStr for Address {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = |_| format!("`{text}` is no `IP:PORT`, like `127.0.0.1:7070` or `[::1]:7070`");
+        text.parse().map(Self).map_err(wrong)
+    }
+}
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        text(from, "an address like \"127.0.0.1:7070\"")
+    }
+}
+
 /// A time such as `250ms`, `60s`, `15m`, `1h` or `7d`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span(pub(crate) Duration);
 
 impl FromStr for Span {
@@ -63,16 +101,17 @@ impl FromStr for Span {
     }
 }
 
-impl TryFrom<String> for Span {
-    type Error = humantime::DurationError;
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        text(
+            from,
+            "a time like \"250ms\", \"60s\", \"15m\", \"1h\" or \"7d\"",
+        )
     }
 }
 
 /// A limit such as `100/s` or `100/s:500`, or `off`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RateLimit(pub(crate) Option<Rate>);
 
 impl FromStr for RateLimit {
@@ -85,21 +124,20 @@ impl FromStr for RateLimit {
     }
 }
 
-impl TryFrom<String> for RateLimit {
-    type Error = NoRate;
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
+impl<'de> Deserialize<'de> for RateLimit {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        text(from, "a rate like \"100/s\" or \"100/s:500\", or \"off\"")
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum LogFormat {
     Text,
     Json,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum LogLevel {
     Error,
@@ -113,7 +151,7 @@ pub(crate) enum LogLevel {
 macro_rules! settings {
     ($($(#[$doc:meta])* $name:ident: $type:ty, $env:literal;)*) => {
         /// Every setting, where it was given.
-        #[derive(Debug, Clone, Default, PartialEq, clap::Args, Deserialize)]
+        #[derive(Debug, Clone, Default, PartialEq, clap::Args, serde::Deserialize)]
         #[serde(deny_unknown_fields, default)]
         pub(crate) struct Settings {
             /// Read settings from this TOML file; flags and variables win over it.
@@ -139,7 +177,7 @@ settings! {
     /// Where everything durable is kept [default: .streamer].
     data_dir: PathBuf, "STREAMER_DATA_DIR";
     /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:7070].
-    listen: SocketAddr, "STREAMER_LISTEN";
+    listen: Address, "STREAMER_LISTEN";
     /// TLS certificate chain, PEM.
     tls_cert: PathBuf, "STREAMER_TLS_CERT";
     /// TLS private key, PEM.
@@ -212,6 +250,8 @@ settings! {
     connections_per_user_max: usize, "STREAMER_CONNECTIONS_PER_USER_MAX";
     /// Connections of one tenant at once [default: 10000].
     connections_per_tenant_max: usize, "STREAMER_CONNECTIONS_PER_TENANT_MAX";
+    /// Bytes that wait for all clients of one tenant [default: 67108864].
+    queued_bytes_per_tenant_max: usize, "STREAMER_QUEUED_BYTES_PER_TENANT_MAX";
     /// Distinct keys that one operation of `process_data` may hold [default: 10000000].
     process_keys_max: u64, "STREAMER_PROCESS_KEYS_MAX";
     /// Bytes of state that one operation of `process_data` may hold [default: 268435456].

@@ -13,7 +13,7 @@ use streamer::TokenRules;
 use streamer::auth::{KeySource, QueryToken, Secret, Tenants, VerifierConfig};
 use streamer::tasks::process_data;
 
-use crate::args::{LogFormat, LogLevel, RateLimit, Settings, Span};
+use crate::args::{Address, LogFormat, LogLevel, RateLimit, Settings, Span};
 
 /// Everything that the program uses.
 #[derive(Debug)]
@@ -53,9 +53,8 @@ impl Config {
             limits.keep >= limits.request_timeout_max,
             "--keep must be at least --request-timeout-max, or a running request would be forgotten"
         );
-        let listen = settings
-            .listen
-            .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 7070)));
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 7070));
+        let listen = settings.listen.map_or(loopback, |Address(listen)| listen);
         let server = server(&settings, data_dir)?;
         let insecure = settings.insecure.unwrap_or(false);
         ensure!(
@@ -167,6 +166,9 @@ fn server(settings: &Settings, data_dir: PathBuf) -> anyhow::Result<Options> {
     options.drain = span(settings.drain_timeout, options.drain);
     let limits = &mut options.rules.limits;
     limits.idle = settings.idle_timeout.map(|Span(idle)| idle).or(limits.idle);
+    limits.share_queued_bytes_max = settings
+        .queued_bytes_per_tenant_max
+        .unwrap_or(limits.share_queued_bytes_max);
     limits.speed = settings.time_scale.unwrap_or(limits.speed);
     limits.lifetime = settings.connection_lifetime.map(|Span(lifetime)| lifetime);
     Ok(options)

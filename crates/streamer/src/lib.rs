@@ -12,6 +12,7 @@ mod app;
 pub mod schemas;
 mod asyncapi;
 pub mod generate;
+pub mod descriptors;
 
 pub use app::{Service, app};
 pub use authenticate::{TokenAuthenticator, TokenRules};

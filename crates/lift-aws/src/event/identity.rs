@@ -7,7 +7,8 @@ use lift::id::{InvalidId, Owner};
 use lift::identity::Identity;
 use lift_apigw::fields::{Fields, Scalar};
 
-const TENANT: &str = "tenant";
+/// The name of the tenant in an authorizer's context.
+pub const TENANT: &str = "tenant";
 const USER: &str = "user";
 const PERMISSIONS: &str = "permissions";
 const EXPIRES_AT_MS: &str = "expiresAtMs";

@@ -5,6 +5,8 @@
 
 mod identity;
 
+pub use identity::TENANT;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 

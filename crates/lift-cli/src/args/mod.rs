@@ -101,7 +101,7 @@ pub struct WsArgs {
     /// The token; others on this machine can see it.
     #[arg(long, value_name = "JWT", conflicts_with = "token_file")]
     pub token: Option<String>,
-    /// File with the token, read again before every connection.
+    /// File with the token, read again before every connection; `-` is stdin, which then holds no messages.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
     /// Subprotocol to offer, the best first, instead of `streamer.v1`; repeatable.

@@ -30,7 +30,14 @@ pub(crate) fn run(command: TokenCommand, environment: Environment) -> Result<(),
 
 fn print_new(args: MintArgs) -> Result<(), Failure> {
     let dir = args.data_dir.join("keys");
+    let is_new = Keys::read(&dir).is_err();
     let keys = Keys::open(&dir).map_err(|error| unusable(&dir, &error))?;
+    if is_new {
+        say(&format!(
+            "a new key was made in `{}`: only a server with this data directory takes what it signs",
+            dir.display()
+        ));
+    }
     let request = MintRequest {
         sub: args.sub,
         tenant: Some(args.tenant),
@@ -55,6 +62,10 @@ fn print_new(args: MintArgs) -> Result<(), Failure> {
 }
 
 fn print_inspection(args: InspectArgs, environment: Environment) -> Result<(), Failure> {
+    let is_file = args
+        .token
+        .as_ref()
+        .is_some_and(|token| Path::new(token).is_file());
     let text = match (args.token, environment.token) {
         (Some(token), _) if token != "-" => token,
         (None, Some(token)) => token,
@@ -83,7 +94,11 @@ fn print_inspection(args: InspectArgs, environment: Environment) -> Result<(), F
             Exit::Failed,
             "this is no token",
             harmless(error.reason()),
-            "a token is three parts of base64url with dots between, as `lift token mint` prints",
+            if is_file {
+                "that is a file's name; `lift token inspect - < FILE` reads the file"
+            } else {
+                "a token is three parts of base64url with dots between, as `lift token mint` prints"
+            },
         )
     })?;
     if args.json {

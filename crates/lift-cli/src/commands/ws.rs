@@ -2,7 +2,7 @@
 
 use std::{io, time::Duration};
 
-use streamer_client::{Client, Reason};
+use streamer_client::{Client, Error, Reason};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
@@ -42,12 +42,16 @@ pub(crate) fn run(config: Ws) -> Result<(), Failure> {
 
 async fn converse(config: Ws) -> Result<(), Failure> {
     let url = config.options.url.clone();
+    let has_token = config.options.token.is_some();
     let mut signals = Signals::new().map_err(|error| no_system(&error))?;
     let deadline = config.timeout.map(|timeout| Instant::now() + timeout);
     let client = tokio::select! {
         exit = signals.next() => return Err(stopped(exit, "no connection was made yet")),
         client = Client::connect(config.options) => {
-            client.map_err(|error| Failure::connection(&url, &error))?
+            client.map_err(|error| match error {
+                Error::Refused { status: 401 } if !has_token => Failure::no_token(&url),
+                error => Failure::connection(&url, &error),
+            })?
         }
     };
     let unbuffered = match config.source {

@@ -18,10 +18,20 @@ fn mint(dir: &Path, more: &[&str]) -> String {
         &[&["mint", "--sub", "ann", "--tenant", "acme"], more].concat(),
         "",
     );
-    assert_eq!((run.exit, &*run.stderr), (Some(0), ""), "{run:?}");
+    let said = run.stderr.is_empty() || run.stderr == new_key(dir);
+    assert!(run.exit == Some(0) && said, "{run:?}");
     let (token, rest) = run.stdout.split_once('\n').unwrap();
     assert_eq!(rest, "");
     token.to_owned()
+}
+
+/// What the first token of a directory is made with.
+fn new_key(dir: &Path) -> String {
+    let keys = dir.join("keys");
+    format!(
+        "a new key was made in `{}`: only a server with this data directory takes what it signs\n",
+        keys.display()
+    )
 }
 
 fn inspected(dir: &Path, token_text: &str) -> Value {
@@ -80,6 +90,24 @@ fn a_token_is_printed_alone_and_says_what_was_asked_for() {
         .permissions()
         .mode();
     assert_eq!(mode & 0o077, 0, "{mode:o}");
+}
+
+#[test]
+fn a_new_key_is_told_of_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = ["mint", "--sub", "ann", "--tenant", "acme"];
+    let said = |_: u8| token(dir.path(), &args, "").stderr;
+    assert_eq!([0, 1].map(said), [new_key(dir.path()), String::new()]);
+}
+
+#[test]
+fn a_file_instead_of_a_token_is_told_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("ann.jwt");
+    fs::write(&file, mint(dir.path(), &[])).unwrap();
+    let run = alone(&["token", "inspect", file.to_str().unwrap()], "");
+    let help = "`lift token inspect - < FILE` reads the file";
+    assert!(run.exit == Some(1) && run.stderr.contains(help), "{run:?}");
 }
 
 #[test]
@@ -216,10 +244,9 @@ fn values_that_no_server_takes_are_refused() {
         "",
     );
     let cause = "  cause: sub `a b` is not 1 to 128 of [A-Za-z0-9._:@|+=-]";
-    assert_eq!(
-        run,
-        printed(2, &[], &["error: no token was made", cause, help])
-    );
+    let refused = printed(2, &[], &["error: no token was made", cause, help]);
+    assert_eq!((run.exit, run.stdout), (refused.exit, refused.stdout));
+    assert_eq!(run.stderr, new_key(dir.path()) + &refused.stderr);
     let run = token(
         dir.path(),
         &["mint", "--sub", "ann", "--tenant", "..", "--permission", ""],

@@ -1,7 +1,11 @@
 //! Messages in a pipe or on the command line come in, replies and exit statuses come out.
 
+use lift::{app::App, error::Error, json::Json};
+use lift_server::server::{self, Options, Tls};
+use tokio_util::sync::CancellationToken;
+
 use crate::{
-    run::{lift, printed, with, ws},
+    run::{block_on, ended, lift, printed, with, ws},
     server::{Connection, Server, acknowledgment, complete, progress},
 };
 
@@ -406,7 +410,7 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
         let mut connection = server.accept().await;
         answer(&mut connection, 1).await;
         connection.hear_end().await;
-        let run = crate::run::ended(child).await;
+        let run = ended(child).await;
         assert_eq!(
             (run.exit, &*run.stderr),
             (Some(0), "connected to ws://127.0.0.1:PORT/\n")
@@ -417,13 +421,20 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
 #[test]
 fn connections_that_cannot_be_made_say_why() {
     let refusal = |status: &'static str| {
-        ws(
-            &[],
-            "",
-            move |server| async move { server.refuse(status).await },
-        )
+        ws(&["--token", "a.b.c"], "", move |server| async move {
+            server.refuse(status).await
+        })
     };
     let refused = "error: `ws://127.0.0.1:PORT/` refused the connection";
+    let run = ws(&[], "", async |server: Server| {
+        server.refuse("401 Unauthorized").await
+    });
+    let stderr = [
+        refused,
+        "  cause: the server asks for a token, and none was given",
+        "  help: `lift token mint --data-dir DIR --sub USER --tenant TENANT > FILE` makes one on the server's machine; then add `--token-file FILE`, or set LIFT_TOKEN",
+    ];
+    assert_eq!(run, printed(5, &[], &stderr));
     for (status, cause, help) in [
         (
             "401 Unauthorized",
@@ -453,4 +464,52 @@ fn connections_that_cannot_be_made_say_why() {
         "  help: check that the server runs and that the URL is the one that it printed",
     ];
     assert_eq!(with(command, b""), printed(4, &[&end], &stderr));
+}
+
+#[test]
+fn a_token_may_come_from_stdin() {
+    let message = r#"{"id":"a","action":"echo","payload":1}"#;
+    let args = ["--token-file", "-", "--send", message, "--quiet"];
+    let run = ws(&args, "a.b.c\n", async |server: Server| {
+        let mut connection = server.accept().await;
+        assert_eq!(connection.authorization, "Bearer a.b.c");
+        answer(&mut connection, 1).await;
+        connection.hear_end().await;
+    });
+    assert_eq!(
+        run,
+        printed(0, &[r#"{"type":"response","id":"a","data":1}"#], &[])
+    );
+    let run = ws(&["--token-file", "-"], "", async |_| {});
+    assert_eq!(run.exit, Some(2), "{run:?}");
+}
+
+#[test]
+fn a_certificate_of_the_servers_own_is_asked_for_and_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let [cert, key] = ["cert.pem", "key.pem"].map(|name| dir.path().join(name));
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let (ca, mut options) = (cert.clone(), Options::new(dir.path().join("data")));
+    options.tls = Some(Tls { cert, key });
+    block_on(async {
+        let app = App::new().on("echo", async |payload: Json| Ok::<_, Error>(payload));
+        let server = server::Server::start(app, ([127, 0, 0, 1], 0).into(), options);
+        let (server, stop) = (server.await.unwrap(), CancellationToken::new());
+        let (url, serving) = (server.url(), server.run(stop.clone()));
+        let talking = async {
+            let send = r#"{"action":"echo","payload":1}"#;
+            let args = ["ws", &url, "--quiet", "--timeout", "2s", "--send", send];
+            let stranger = ended(lift(&args).spawn().unwrap()).await;
+            let help = "  help: if the server's certificate is its own, give it with `--ca FILE`";
+            assert_eq!(stranger.exit, Some(4), "{stranger:?}");
+            assert!(stranger.stderr.contains(help), "{stranger:?}");
+            let args = [&args[..], &["--ca", ca.to_str().unwrap()]].concat();
+            let friend = ended(lift(&args).spawn().unwrap()).await;
+            assert_eq!(friend.exit, Some(0), "{friend:?}");
+            stop.cancel();
+        };
+        tokio::join!(serving, talking);
+    });
 }

@@ -127,7 +127,7 @@ impl Session {
         seed: u64,
         now: Timestamp,
     ) -> Self {
-        let budget = Arc::new(Budget::new(rules.limits.process_queued_bytes_max));
+        let budget = Arc::new(Budget::new(&rules.limits));
         let mut ids = Ids::new(seed);
         Self {
             facts: Arc::new(Facts::new(&rules, &upgrade, connection_id, now)),
@@ -260,8 +260,8 @@ impl Session {
     /// Queues a message for the client, as `POST @connections/{id}` does.
     ///
     /// # Errors
-    /// Not accepted yet or gone; over the rate or the message limit; the queue or the process's
-    /// budget is full.
+    /// Not accepted yet or gone; over the rate or the message limit; the queue, or the budget of the
+    /// share or the process, is full.
     pub fn post(&mut self, now: Timestamp, payload: Bytes) -> Result<(), PostError> {
         self.called(now)?;
         self.queue(now, payload)
@@ -349,6 +349,10 @@ impl Session {
                 let latency = now.since(*asked_at);
                 match authorizer::decide(authorizer, &self.rules.connect_arn(), outcome) {
                     Ok(context) => {
+                        let share = authorizer.share.as_deref();
+                        if let Some(share) = share.and_then(|name| context.get(name)) {
+                            self.outbox.join(share.to_string());
+                        }
                         Arc::make_mut(&mut self.facts).authorizer = Some(context);
                         self.connect(latency, now, actions);
                     }

@@ -1,8 +1,8 @@
 //! In: messages for one client. Out: the same in order, or 413 or 429 where a limit is met.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
 
@@ -42,26 +42,62 @@ impl From<Bytes> for Frame {
     }
 }
 
-/// Bytes that may wait in the queues of all sessions that share it.
+/// Bytes that may wait in the queues of all sessions that share it, and of them those of one share.
 #[derive(Debug)]
 pub struct Budget {
+    all: Count,
+    share_bytes_max: usize,
+    /// What sessions with the same key of a share have taken; one that nobody holds is none.
+    shares: Mutex<HashMap<String, Weak<Count>>>,
+}
+
+/// Bytes taken of a number.
+#[derive(Debug)]
+struct Count {
     taken: AtomicUsize,
     bytes_max: usize,
 }
 
 impl Budget {
-    /// A budget of this many bytes, none of them taken.
+    /// The budget that these limits set, none of it taken.
     #[must_use]
-    pub fn new(bytes_max: usize) -> Self {
+    pub fn new(limits: &Limits) -> Self {
         Self {
-            taken: AtomicUsize::new(0),
-            bytes_max,
+            all: Count::new(limits.process_queued_bytes_max),
+            share_bytes_max: limits.share_queued_bytes_max,
+            shares: Mutex::default(),
         }
     }
 
     /// Bytes that wait.
     #[must_use]
     pub fn taken(&self) -> usize {
+        self.all.taken()
+    }
+
+    fn share(&self, key: String) -> Arc<Count> {
+        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(share) = shares.get(&key).and_then(Weak::upgrade) {
+            return share;
+        }
+        if shares.len() == shares.capacity() {
+            shares.retain(|_, share| share.strong_count() > 0);
+        }
+        let share = Arc::new(Count::new(self.share_bytes_max));
+        shares.insert(key, Arc::downgrade(&share));
+        share
+    }
+}
+
+impl Count {
+    fn new(bytes_max: usize) -> Self {
+        Self {
+            taken: AtomicUsize::new(0),
+            bytes_max,
+        }
+    }
+
+    fn taken(&self) -> usize {
         self.taken.load(Ordering::Relaxed)
     }
 
@@ -93,6 +129,7 @@ pub(super) struct Outbox {
     frames: VecDeque<Frame>,
     bytes: usize,
     budget: Arc<Budget>,
+    share: Option<Arc<Count>>,
 }
 
 impl Outbox {
@@ -101,7 +138,30 @@ impl Outbox {
             frames: VecDeque::new(),
             bytes: 0,
             budget,
+            share: None,
         }
+    }
+
+    /// Counts what will wait against the share of this key too. Called while nothing waits.
+    pub(super) fn join(&mut self, share: String) {
+        debug_assert!(self.frames.is_empty(), "what waits is counted nowhere else");
+        self.share = Some(self.budget.share(share));
+    }
+
+    fn counts(&self) -> impl Iterator<Item = &Count> {
+        self.share.as_deref().into_iter().chain([&self.budget.all])
+    }
+
+    fn try_take(&self, bytes: usize) -> bool {
+        let share = self.share.as_deref();
+        if !share.is_none_or(|share| share.try_take(bytes)) {
+            return false;
+        }
+        let fits = self.budget.all.try_take(bytes);
+        if let (false, Some(share)) = (fits, share) {
+            share.give(bytes);
+        }
+        fits
     }
 
     /// Takes a post, unless a limit is met.
@@ -111,7 +171,7 @@ impl Outbox {
         }
         let bytes = self.bytes.saturating_add(payload.len());
         let over = bytes > limits.queued_bytes_max && !self.frames.is_empty();
-        if over || self.is_full(limits) || !self.budget.try_take(payload.len()) {
+        if over || self.is_full(limits) || !self.try_take(payload.len()) {
             return Err(PostError::Full);
         }
         self.bytes = bytes;
@@ -123,23 +183,23 @@ impl Outbox {
     /// reading at the limits instead, so that at most its invocations in flight and the answers to
     /// what was read at once come on top.
     pub(super) fn answer(&mut self, frame: Frame) {
-        self.budget.take(frame.len());
+        self.counts().for_each(|count| count.take(frame.len()));
         self.bytes = self.bytes.saturating_add(frame.len());
         self.frames.push_back(frame);
     }
 
-    /// At its own limits; or behind while the process is at its limit, so that those who read are
-    /// served on and those who do not add nothing.
+    /// At its own limits; or behind while its share or the process is at its limit, so that those
+    /// who read are served on and those who do not add nothing.
     pub(super) fn is_full(&self, limits: &Limits) -> bool {
         self.frames.len() >= limits.queued_messages_max
             || self.bytes >= limits.queued_bytes_max
-            || (!self.frames.is_empty() && self.budget.is_spent())
+            || (!self.frames.is_empty() && self.counts().any(Count::is_spent))
     }
 
     pub(super) fn pop(&mut self) -> Option<Frame> {
         let frame = self.frames.pop_front()?;
         self.bytes = self.bytes.saturating_sub(frame.len());
-        self.budget.give(frame.len());
+        self.counts().for_each(|count| count.give(frame.len()));
         if self.frames.is_empty() {
             // An idle connection keeps no room for a burst that is over.
             self.frames = VecDeque::new();
@@ -149,7 +209,8 @@ impl Outbox {
 
     pub(super) fn clear(&mut self) {
         self.frames.clear();
-        self.budget.give(std::mem::take(&mut self.bytes));
+        let bytes = std::mem::take(&mut self.bytes);
+        self.counts().for_each(|count| count.give(bytes));
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -160,5 +221,63 @@ impl Outbox {
 impl Drop for Outbox {
     fn drop(&mut self) {
         self.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A budget of 100 bytes with shares of 60.
+    fn budget() -> Arc<Budget> {
+        let limits = Limits {
+            process_queued_bytes_max: 100,
+            share_queued_bytes_max: 60,
+            ..Limits::default()
+        };
+        Arc::new(Budget::new(&limits))
+    }
+
+    fn outbox(budget: &Arc<Budget>, share: Option<&str>) -> Outbox {
+        let mut outbox = Outbox::new(Arc::clone(budget));
+        if let Some(share) = share {
+            outbox.join(share.to_owned());
+        }
+        outbox
+    }
+
+    fn post(outbox: &mut Outbox, bytes: usize) -> bool {
+        let payload = Bytes::from("x".repeat(bytes));
+        outbox.post(&Limits::default(), payload).is_ok()
+    }
+
+    #[test]
+    fn one_share_leaves_the_rest_of_the_budget_to_others() {
+        let budget = budget();
+        let [mut one, mut two, mut other, mut nobody] =
+            [Some("acme"), Some("acme"), Some("umbra"), None].map(|share| outbox(&budget, share));
+        assert!(post(&mut one, 40));
+        assert!(!post(&mut two, 21), "the share has 20 left");
+        assert!(post(&mut two, 20));
+        assert!(one.is_full(&Limits::default()), "nothing more is read");
+        assert!(!post(&mut other, 41), "the process has 40 left");
+        assert!(post(&mut other, 10), "what was refused is not counted");
+        assert!(post(&mut nobody, 30), "without a share");
+        assert_eq!(budget.taken(), 100);
+        one.answer(Bytes::from_static(b"an answer is not refused").into());
+        one.clear();
+        two.pop();
+        drop(nobody);
+        assert_eq!(budget.taken(), 10);
+        assert!(post(&mut one, 60), "the share is empty again");
+    }
+
+    #[test]
+    fn shares_that_nobody_holds_are_forgotten() {
+        let budget = budget();
+        for n in 0..10_000 {
+            outbox(&budget, Some(&format!("tenant-{n}")));
+        }
+        assert!(budget.shares.lock().unwrap().len() < 10);
     }
 }

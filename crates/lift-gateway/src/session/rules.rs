@@ -294,6 +294,12 @@ pub struct AuthorizerRules {
     /// API Gateway has no such text (it answers 500), so that it is off by default. A host whose
     /// authorizer limits rates sets it, because a refusal is then not an error of the server.
     pub too_many_requests_error: Option<String>,
+    /// The name of a value in the authorizer's context: what waits for connections with the same
+    /// value is bounded together, by [`Limits::share_queued_bytes_max`].
+    ///
+    /// A host with several tenants names the tenant, so that one whose clients do not read leaves
+    /// the others what the process may hold. API Gateway says nothing of such a bound.
+    pub share: Option<String>,
 }
 
 impl Default for AuthorizerRules {
@@ -302,6 +308,7 @@ impl Default for AuthorizerRules {
             identity_sources: Vec::new(),
             timeout: limits::INTEGRATION_TIMEOUT,
             too_many_requests_error: None,
+            share: None,
         }
     }
 }
@@ -341,6 +348,8 @@ pub struct Limits {
     pub queued_bytes_max: usize,
     /// Bytes that wait in the whole process; at it, posts get 429.
     pub process_queued_bytes_max: usize,
+    /// Bytes that wait for all connections of one [share](AuthorizerRules::share); at it, posts to them get 429.
+    pub share_queued_bytes_max: usize,
     /// Time for which a client may take no byte of what waits for it, until 1013.
     pub stalled: Duration,
     /// Time for a request's head, and for the switch of protocols after it.
@@ -370,6 +379,7 @@ impl Default for Limits {
             queued_messages_max: 256,
             queued_bytes_max: 256 * 1024,
             process_queued_bytes_max: 256 * 1024 * 1024,
+            share_queued_bytes_max: 64 * 1024 * 1024,
             stalled: Duration::from_secs(10),
             handshake: Duration::from_secs(10),
             closing: Duration::from_secs(2),

@@ -7,5 +7,6 @@
 )]
 
 mod journey;
+mod overload;
 mod results;
 mod tls;

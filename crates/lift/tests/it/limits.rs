@@ -1,15 +1,17 @@
 //! What an app bounds: messages and connections come in too fast or too many, refusals go out; one message goes to many.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use lift::app::{App, NotConnected};
+use lift::app::{App, Backends, NotConnected};
 use lift::error::Error;
 use lift::event::Connection;
 use lift::id::{ConnectionId, Owner};
 use lift::identity::Identity;
 use lift::json::Json;
 use lift::limits::Limits;
-use lift::outbound::{Broadcast, Post, To};
+use lift::outbound::{AT_ONCE, BROADCAST_TIMEOUT, Broadcast, Outbound, Post, PostError, To};
 use lift::registry::Room;
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -40,8 +42,8 @@ async fn a_message_past_its_rate_is_told_how_long_to_wait() {
     let rate = "2/s:3".parse().unwrap();
     let world = World::new(app(|limits| limits.connection_rate = Some(rate)));
     let (client, other) = (world.connect("c1=", "ann"), world.connect("c2=", "ann"));
-    // Counted are the actions that there are, control actions too; what keeps alive is not.
-    for action in ["unknown", "ping", "echo", "request.list", "later"] {
+    // Control actions count too; what keeps alive does not.
+    for action in ["ping", "echo", "request.list", "later"] {
         let (code, _) = said(&client, action).await;
         assert_ne!(code, "RATE_LIMITED", "{action}");
     }
@@ -56,6 +58,39 @@ async fn a_message_past_its_rate_is_told_how_long_to_wait() {
     sleep(Duration::from_millis(501)).await;
     assert_eq!(said(&client, "echo").await.0, "ok");
     assert_eq!(said(&client, "echo").await.0, "RATE_LIMITED");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_comes_to_nothing_counts_as_any_other() {
+    let echo = r#"{"action":"echo"}"#;
+    for (text, refused) in [
+        ("", "INVALID_JSON"),
+        ("[[[[", "INVALID_JSON"),
+        (r#"{"id":7}"#, "VALIDATION_ERROR"),
+        (r#"{"action":"unknown"}"#, "UNKNOWN_ACTION"),
+        (r#"{"action":"later"}"#, "FORBIDDEN"),
+        (
+            r#"{"action":"request.get","payload":1}"#,
+            "VALIDATION_ERROR",
+        ),
+        (echo, "TOKEN_EXPIRED"),
+    ] {
+        let rate = "2/s:2".parse().unwrap();
+        let world = World::new(app(|limits| limits.connection_rate = Some(rate)));
+        let mut connection = connection("c1=", "ann");
+        connection.identity.permissions = Some(vec!["echo".to_owned()]);
+        let expired = refused == "TOKEN_EXPIRED";
+        connection.identity.expires_at = expired.then_some(crate::world::START);
+        let connection = Arc::new(connection);
+        let mut codes = Vec::new();
+        for text in [text, text, text, echo] {
+            let connection = Arc::clone(&connection);
+            let reply = world.runtime.message(connection, text).await;
+            codes.push(reply.code().map_or("ok", |code| code.as_str()));
+        }
+        let full = "RATE_LIMITED";
+        assert_eq!(codes, [refused, refused, full, full], "{text}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -158,7 +193,7 @@ async fn a_process_that_sheds_refuses_work_and_answers_about_what_it_took() {
 /// A broadcast from within an app with ann on c1= and c2=, bob on c3= and a connection of his that
 /// is gone without anybody having said so.
 async fn broadcast(to: To) -> (Broadcast, Vec<usize>) {
-    let shout = move |out: lift::outbound::Outbound| {
+    let shout = move |out: Outbound| {
         let to = to.clone();
         async move { Ok::<_, Error>(out.broadcast(to, r#"{"type":"news"}"#).await?) }
     };
@@ -222,25 +257,64 @@ async fn a_broadcast_ends_in_time_and_counts_what_it_did_not_reach() {
     struct Stuck;
     #[async_trait::async_trait]
     impl Post for Stuck {
-        async fn post(
-            &self,
-            _: &ConnectionId,
-            _: bytes::Bytes,
-        ) -> Result<(), lift::outbound::PostError> {
+        async fn post(&self, _: &ConnectionId, _: bytes::Bytes) -> Result<(), PostError> {
             std::future::pending().await
         }
-        async fn close(&self, _: &ConnectionId) -> Result<(), lift::outbound::PostError> {
+        async fn close(&self, _: &ConnectionId) -> Result<(), PostError> {
             Ok(())
         }
     }
-    let out = lift::outbound::Outbound::new(Stuck);
+    let out = Outbound::new(Stuck);
     let ids = (0..1_000)
         .map(|n| ConnectionId::new(format!("{n}=")))
         .collect();
     let began = tokio::time::Instant::now();
     let done = out.broadcast(To::Connections(ids), "x").await.unwrap();
     assert_eq!((done.sent, done.failed), (0, 1_000));
-    assert!(began.elapsed() <= lift::outbound::BROADCAST_TIMEOUT);
+    assert!(began.elapsed() <= BROADCAST_TIMEOUT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broadcast_begins_no_post_on_pages_past_its_deadline() {
+    /// Takes a second for each post, and counts those that begin.
+    #[derive(Debug, Default)]
+    struct Slow(Arc<AtomicUsize>);
+    #[async_trait::async_trait]
+    impl Post for Slow {
+        async fn post(&self, _: &ConnectionId, _: bytes::Bytes) -> Result<(), PostError> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            sleep(Duration::from_secs(1)).await;
+            Ok(())
+        }
+        async fn close(&self, _: &ConnectionId) -> Result<(), PostError> {
+            Ok(())
+        }
+    }
+    // Three pages of 1,000: the first is done in 16 s, the second is cut short, the third is late.
+    let begun = Arc::new(AtomicUsize::new(0));
+    let shout = async |owner: Owner, out: Outbound| {
+        Ok::<_, Error>(out.broadcast(To::Tenant(owner.tenant), "x").await?)
+    };
+    let backends = Backends {
+        outbound: Outbound::new(Slow(Arc::clone(&begun))),
+        ..World::new(App::new()).runtime.backends().clone()
+    };
+    let runtime = App::new().on("shout", shout).bind(backends);
+    for n in 0..2_500 {
+        let member = connection(&format!("{n:04}="), &format!("user-{}", n % 7));
+        runtime.connect(&member, &[]).await.unwrap();
+    }
+    let began = tokio::time::Instant::now();
+    let client = Arc::new(connection("0000=", "user-0"));
+    let reply = runtime.message(client, r#"{"action":"shout"}"#).await;
+    let answer: Value = serde_json::from_slice(&reply.message.to_bytes()).unwrap();
+    assert_eq!(began.elapsed(), BROADCAST_TIMEOUT);
+    let sent = AT_ONCE * (BROADCAST_TIMEOUT.as_secs() as usize - 1);
+    let done = &answer["data"];
+    let count = |name: &str| done[name].as_u64().unwrap() as usize;
+    assert_eq!(count("sent") + count("failed"), 2_500, "{done}");
+    assert!((sent..=sent + AT_ONCE).contains(&count("sent")), "{done}");
+    assert_eq!(begun.load(Ordering::Relaxed), 2_000, "{done}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -250,7 +324,7 @@ async fn a_connection_waits_to_be_told_of_so_many_requests_and_no_more() {
     let id = client.submit("later", json!(null)).await;
     let all: Vec<Value> = (0..100).map(|_| json!({"request_id": id})).collect();
     let resume = json!({"action": "request.resume", "payload": {"requests": all}}).to_string();
-    let connection = || std::sync::Arc::clone(&client.connection);
+    let connection = || Arc::clone(&client.connection);
     let mut waiting = Vec::new();
     for _ in 0..2 {
         let reply = world.runtime.message(connection(), &resume).await;

@@ -305,3 +305,63 @@ async fn an_action_tells_the_schema_of_its_payload() {
     assert_eq!(schema["required"], json!(["name", "count"]));
     assert_eq!(app.actions()["free"].schema(), None);
 }
+
+/// One step.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(tag = "op", rename_all = "lowercase", deny_unknown_fields)]
+enum Step {
+    /// Keeps rows.
+    Filter { column: String, is: Comparison },
+    /// Keeps columns.
+    Select { columns: Vec<String> },
+}
+
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Comparison {
+    /// Equal.
+    Eq,
+    /// Greater or equal.
+    Ge,
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_choice_is_told_what_there_is_to_choose() {
+    async fn steps(Payload(steps): Payload<Vec<Step>>) -> Result<usize, Error> {
+        Ok(steps.len())
+    }
+    let client = World::new(App::new().on("steps", steps)).connect("c1=", "ann");
+    let (operations, comparisons) = (
+        r#"must be one of "filter", "select""#,
+        r#"must be one of "eq", "ge""#,
+    );
+    for (step, pointer, message) in [
+        (
+            json!({"op": "fliter", "column": "n", "is": "ge"}),
+            "/op",
+            operations,
+        ),
+        (json!({"op": 7}), "/op", operations),
+        (json!({"column": "n", "is": "ge"}), "/op", "is required"),
+        (
+            json!({"op": "filter", "column": "n", "is": ">="}),
+            "/is",
+            comparisons,
+        ),
+        (
+            json!({"op": "filter", "is": "ge"}),
+            "/column",
+            "is required",
+        ),
+        (
+            json!({"op": "select", "columns": ["n"], "is": "ge"}),
+            "/is",
+            "is not known here",
+        ),
+    ] {
+        let good = json!({"op": "select", "columns": []});
+        let answer = client.ask("steps", json!([good, step])).await;
+        let field = json!([{"pointer": format!("/payload/1{pointer}"), "message": message}]);
+        assert_eq!(answer["error"]["fields"], field, "{step}");
+    }
+}

@@ -93,6 +93,8 @@ async fn a_clock_that_jumps_an_hour_either_way_changes_nothing() {
             .await;
         ada.progress(&id).await;
         jump(to);
+        let view = ada.call("request.get", json!({"request_id": id})).await;
+        assert_eq!(view["state"], "running", "{to}: {view}");
         let end = ada.ended(&id).await.message;
         assert_eq!(end["type"], "complete", "{to}: {end}");
         assert_eq!(ada.call("echo", json!(1)).await, 1, "{to}");

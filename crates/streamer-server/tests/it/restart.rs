@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
+use crate::support::connection::Connection;
 use crate::support::home::Home;
-use crate::support::orders;
+use crate::support::{orders, within};
 
 const CHECKPOINTS: [&str; 2] = ["--process-checkpoint-every", "50ms"];
 
@@ -108,4 +109,61 @@ async fn kill_9_mid_task_ends_in_one_complete() {
         "{seen} {end:?}"
     );
     orders::check(&folder.join("in.csv"), &folder.join("out.csv"));
+}
+
+/// Waits until `request.get` shows an end, and gives the state.
+async fn state(ada: &mut Connection, request: &str) -> String {
+    let ended = async {
+        loop {
+            let view = ada
+                .call("request.get", json!({"request_id": request}))
+                .await;
+            if !["queued", "running", "retrying"].contains(&view["state"].as_str().unwrap()) {
+                return format!("{} {}", view["state"], view["error"]);
+            }
+        }
+    };
+    within("an end", ended).await
+}
+
+#[tokio::test]
+async fn a_copy_of_the_data_directory_goes_on_past_checkpoints() {
+    let home = Home::new();
+    let mut server = home.start(&CHECKPOINTS).await;
+    let folder = home.objects("acme");
+    orders::write(&folder.join("in.csv"), 300_000, 1);
+    let change = |n| format!("{{\"op\":\"create\",\"key\":\"k{n}\",\"record\":{{\"n\":{n}}}}}\n");
+    let changes: String = (0..40_000).map(change).collect();
+    std::fs::write(folder.join("changes.ndjson"), changes).unwrap();
+    let token = home.token("ada", "acme");
+    let mut ada = server.connect(&token).await;
+    let process = ada
+        .submit("process_data", orders::payload("in.csv", "out.csv"))
+        .await;
+    let asked = json!({"collection": "orders", "input": "changes.ndjson", "output": {"name": "done.ndjson"}});
+    let bulk = ada.submit("bulk_operation", asked).await;
+    let mut moved = [false, false];
+    while moved != [true, true] {
+        let message = ada.next().await;
+        assert_eq!(message["type"], "progress", "{message}");
+        let which = usize::from(message["request_id"] == bulk.as_str());
+        moved[which] |= message["percentage"].as_f64() > Some(1.0);
+    }
+    server.kill().await;
+    let copy = home.copied();
+    // Asked again and again how far they are.
+    let unlimited = [
+        "--connection-rate=off",
+        "--user-rate=off",
+        "--tenant-rate=off",
+    ];
+    let server = copy.start(&unlimited).await;
+    let mut ada = server.connect(&token).await;
+    for request in [&process, &bulk] {
+        assert_eq!(state(&mut ada, request).await, "\"completed\" null");
+    }
+    let folder = copy.objects("acme");
+    orders::check(&folder.join("in.csv"), &folder.join("out.csv"));
+    let done = std::fs::read_to_string(folder.join("done.ndjson")).unwrap();
+    assert_eq!(done.lines().count(), 40_000);
 }

@@ -22,7 +22,13 @@ async fn wrong_settings_are_refused_by_name() {
     let file = home.path().join("streamer.toml");
     std::fs::write(&file, "running_max = 3\nrunning_maxx = 4\n").unwrap();
     let file = file.to_str().unwrap();
-    let cases: [(&[&str], &[(&str, &str)], &[&str]); 8] = [
+    let number = home.path().join("number.toml");
+    std::fs::write(&number, "keep = 7\n").unwrap();
+    let number = number.to_str().unwrap();
+    let no_port = home.path().join("address.toml");
+    std::fs::write(&no_port, "listen = 7070\n").unwrap();
+    let no_port = no_port.to_str().unwrap();
+    let cases: [(&[&str], &[(&str, &str)], &[&str]); 12] = [
         (&["--config", file], &[], &["running_maxx", "streamer.toml"]),
         (
             &[],
@@ -42,6 +48,14 @@ async fn wrong_settings_are_refused_by_name() {
             &["--request-timeout-max"],
         ),
         (&["--no-such-flag"], &[], &["--no-such-flag"]),
+        (&["--listen", "7070"], &[], &["`IP:PORT`", "127.0.0.1:7070"]),
+        (&["--config", no_port], &[], &["listen", "127.0.0.1:7070"]),
+        (
+            &["--config", number],
+            &[],
+            &["keep", "a time like", "\"7d\""],
+        ),
+        (&["salvage"], &[], &["holds no store", "--data-dir"]),
         (
             &["--config", "/no/such/file.toml"],
             &[],

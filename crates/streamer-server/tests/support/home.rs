@@ -23,6 +23,17 @@ impl Home {
         Self(tempfile::tempdir().expect("a temporary directory"))
     }
 
+    /// Another home with a copy of everything that lies in this one: new inodes, the same times.
+    pub(crate) fn copied(&self) -> Self {
+        let copy = Self::new();
+        let copied = std::process::Command::new("cp")
+            .args(["-a", "--no-preserve=links", "--reflink=auto"])
+            .args([self.data(), copy.data()])
+            .status();
+        assert!(copied.unwrap().success());
+        copy
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }

@@ -231,7 +231,7 @@ impl Work<'_> {
                             Err(Error::AlreadyExists { .. }) => {
                                 let there = self.store().head(&to).await;
                                 let there = there.map_err(Failure::storage)?;
-                                if there.e_tag.is_none() || there.e_tag != staged.e_tag {
+                                if version(&there) != version(&staged) {
                                     return Err(exists(name));
                                 }
                             }
@@ -317,12 +317,10 @@ pub(super) async fn input(
     }
 }
 
-/// What tells one content of an input from another.
-pub(super) fn version(input: &ObjectMeta) -> String {
-    input
-        .e_tag
-        .clone()
-        .unwrap_or_else(|| input.last_modified.to_rfc3339())
+/// What tells one content of an object from another, also in a copy of the directory: the store's
+/// own tag names the inode, which a copy does not keep.
+pub(super) fn version(object: &ObjectMeta) -> String {
+    format!("{} {}", object.size, object.last_modified.to_rfc3339())
 }
 
 /// The bytes of an input from `start` on, at most `most`, of the version that was looked at; none at its end.

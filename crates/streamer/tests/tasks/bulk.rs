@@ -196,9 +196,9 @@ fn check_reasons(lines: &[Value]) {
         (7, "`record` is missing"),
         (8, "`record` does not belong"),
         (9, "`if_version` does not belong"),
-        (10, "unknown variant `upsert`"),
-        (11, "unknown field `more`"),
-        (12, "expected"),
+        (10, "`op` is none of `create`, `update`, `delete`"),
+        (11, "`more` is not known here"),
+        (12, "is no JSON"),
         (13, "`record` is longer than 40 bytes"),
         (14, "the line is longer than 1064 bytes"),
     ];

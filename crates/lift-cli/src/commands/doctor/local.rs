@@ -14,6 +14,7 @@ use rustix::{
     process::{Pid, Resource},
 };
 use streamer::auth::{Keys, KeysError};
+use streamer::descriptors::{self, CONNECTIONS_MAX, for_clients};
 
 use super::Finding;
 use crate::{
@@ -28,10 +29,6 @@ const FREE_BYTES_MIN: u64 = 64 << 20;
 const FREE_BYTES_LOW: u64 = 1 << 30;
 /// How far a clock may be behind the store's: two clocks of one machine are one.
 const CLOCK_BEHIND_MAX_MS: u64 = 2_000;
-/// Connections that a server takes (docs/protocol.md, HTTP 503); each is a file.
-const CONNECTIONS_MAX: u64 = 100_000;
-/// Files besides connections: the store's, the log, the listener.
-const OTHER_FILES: u64 = 256;
 /// Connections that a server asks the system to hold until it accepts them.
 const BACKLOG: u64 = 1_024;
 
@@ -219,8 +216,8 @@ pub(super) fn open_files(server: Option<Pid>) -> Finding {
     };
     let (limit, whose) = of_server.unwrap_or_else(here);
     match limit {
-        Some(limit) if limit < CONNECTIONS_MAX + OTHER_FILES => {
-            let room = limit.saturating_sub(OTHER_FILES);
+        Some(limit) if limit < descriptors::ENOUGH => {
+            let room = for_clients(limit).connections;
             let found =
                 format!("{limit} for {whose}: room for {room} of {CONNECTIONS_MAX} connections");
             let help = "raise `LimitNOFILE`, or `ulimit -n`, above the connections that you expect";

@@ -1,10 +1,13 @@
 //! An NDJSON object comes in chunk by chunk; its lines go out as changes, each with the byte at which the next one starts.
 
+use std::collections::BTreeMap;
+
 use object_store::ObjectMeta;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::engine::Options;
-use super::request::Item;
+use super::request::{Item, Op};
 use super::rule::Change;
 use crate::objects::{ObjectName, Objects};
 use crate::tasks::failure::Failure;
@@ -135,7 +138,45 @@ fn parse(line: &[u8], number: u64, max: usize, options: &Options) -> Result<Item
         1 => text.trim_start_matches('\u{feff}'),
         _ => text,
     };
-    let item: Item = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let item: Item = serde_json::from_str(text).map_err(|_unfit| unfit(text))?;
     item.check(options).map_err(|unfit| unfit.to_string())?;
     Ok(item)
+}
+
+/// Why a line is no change: looked for again, because a parser's words are those of Rust.
+fn unfit(text: &str) -> String {
+    const FIELDS: [&str; 4] = ["op", "key", "record", "if_version"];
+    let Ok(fields) = serde_json::from_str::<BTreeMap<String, &RawValue>>(text) else {
+        let is_json = serde_json::from_str::<&RawValue>(text).is_ok();
+        return if is_json {
+            "is no JSON object"
+        } else {
+            "is no JSON"
+        }
+        .to_owned();
+    };
+    if let Some(name) = fields.keys().find(|name| !FIELDS.contains(&name.as_str())) {
+        return format!("`{name}` is not known here");
+    }
+    if let Some(name) = ["op", "key"]
+        .into_iter()
+        .find(|name| !fields.contains_key(*name))
+    {
+        return format!("`{name}` is missing");
+    }
+    let reads = |name: &str, is_read: fn(&str) -> bool| {
+        fields.get(name).is_none_or(|value| is_read(value.get()))
+    };
+    if !reads("op", |op| serde_json::from_str::<Op>(op).is_ok()) {
+        "`op` is none of `create`, `update`, `delete`"
+    } else if !reads("key", |key| serde_json::from_str::<String>(key).is_ok()) {
+        "`key` is no string"
+    } else if !reads("if_version", |version| {
+        serde_json::from_str::<Option<u64>>(version).is_ok()
+    }) {
+        "`if_version` is no whole number from 0"
+    } else {
+        "has a field more than once"
+    }
+    .to_owned()
 }

@@ -7,10 +7,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Checkpoint {
-    /// The entity tag of the input, or its time of change.
+    /// The size of the input and its time of change.
     pub input_version: String,
-    /// The input's size in bytes.
-    pub input_bytes: u64,
     /// Bytes of the input that are done; a row starts here.
     pub offset: u64,
     /// The line of that row, from 1.

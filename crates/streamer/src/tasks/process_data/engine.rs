@@ -148,7 +148,7 @@ impl Engine {
         }
         let input = work::input(&self.objects, &job.tenant, &names.input).await?;
         if let Some(earlier) = &resume
-            && (earlier.input_version != work::version(&input) || earlier.input_bytes != input.size)
+            && earlier.input_version != work::version(&input)
         {
             return Err(Failure::InputChanged(names.input));
         }
@@ -387,7 +387,6 @@ impl<'a> Run<'a> {
         self.work.put(&state, bytes).await?;
         let checkpoint = Checkpoint {
             input_version: work::version(self.input),
-            input_bytes: self.input.size,
             offset,
             line,
             rows_in: pipeline.rows_in,

@@ -1,16 +1,14 @@
 //! In: any bytes. Out: what a client's frames, or a connection's history, makes of the gateway; a panic where a rule is broken.
-#![no_main]
 
 mod frames;
 mod session;
 
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|data: &[u8]| {
+/// One run.
+pub(crate) fn run(data: &[u8]) {
     match data.split_first() {
         Some((0..=63, raw)) => frames::raw(raw),
         Some((64..=127, script)) => _ = frames::masked(script),
         Some((choice, script)) => _ = session::check(*choice, script),
         None => {}
     }
-});
+}

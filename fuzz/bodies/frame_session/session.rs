@@ -10,7 +10,7 @@ use lift_apigw::event::Event;
 use lift_gateway::session::codec::{Opcode, classify};
 use lift_gateway::session::handshake::Upgrade;
 use lift_gateway::session::outbox::Budget;
-use lift_gateway::session::{Action, Input, Invoke, Session, Violation};
+use lift_gateway::session::{Action, Input, Invoke, Returned, Session, Violation};
 use lift_gateway::{
     AuthorizerRules, ConnectionId, Function, InvokeError, PostError, Route, Rules, Timestamp,
 };
@@ -80,13 +80,13 @@ enum Handshake {
     Refused,
 }
 
-pub fn check(choice: u8, script: &[u8]) -> Result<()> {
+pub(super) fn check(choice: u8, script: &[u8]) -> Result<()> {
     let mut script = Unstructured::new(script);
     let (rules, now) = (
         Arc::new(rules(choice)),
         Timestamp::from_epoch_ms(1_763_757_569_117),
     );
-    let budget = Arc::new(Budget::new(rules.limits.process_queued_bytes_max));
+    let budget = Arc::new(Budget::new(&rules.limits));
     let id = ConnectionId::from_bytes([7; 11]);
     let session = Session::new(Arc::clone(&rules), Upgrade::websocket("/?a=b"), id, 1, now);
     let mut driver = Driver {
@@ -150,7 +150,7 @@ impl Driver {
                 self.outstanding.remove(&invocation);
                 self.input(Input::Invoked {
                     invocation,
-                    outcome,
+                    outcome: outcome.map(Returned::Json),
                 });
             }
             8 => {
@@ -330,8 +330,9 @@ impl Driver {
             self.ids.insert(invoke.request_id.to_string()),
             "a request id is used twice"
         );
+        let event = invoke.event.json();
         let event = (invoke.function != Function::Authorizer)
-            .then(|| Event::parse(&invoke.event).expect("an event can be read"));
+            .then(|| Event::parse(&event).expect("an event can be read"));
         match (&invoke.function, event) {
             (Function::Message { .. }, Some(Event::Message(message))) => {
                 assert!(

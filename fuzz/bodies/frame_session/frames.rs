@@ -42,7 +42,8 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
 });
 
 async fn echo(invocation: Invocation) -> std::result::Result<Answer, InvokeError> {
-    let event = Event::parse(&invocation.event).expect("the gateway's events can be read");
+    let event = invocation.event.json();
+    let event = Event::parse(&event).expect("the gateway's events can be read");
     let body = match &event {
         Event::Message(message) => message.body.clone(),
         Event::Connect(_) | Event::Disconnect(_) => "".into(),
@@ -56,12 +57,12 @@ async fn echo(invocation: Invocation) -> std::result::Result<Answer, InvokeError
 }
 
 /// Bytes as they are: the gateway keeps to the protocol, whatever the client does.
-pub fn raw(bytes: &[u8]) {
+pub(super) fn raw(bytes: &[u8]) {
     read(&talk(bytes));
 }
 
 /// Well-masked frames of any kind: the gateway answers as RFC 6455 §5 and §7.4 say.
-pub fn masked(script: &[u8]) -> Result<()> {
+pub(super) fn masked(script: &[u8]) -> Result<()> {
     let mut script = Unstructured::new(script);
     let (mut bytes, mut client) = (Vec::new(), Client::default());
     while !script.is_empty() {
