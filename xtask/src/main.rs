@@ -1,5 +1,6 @@
 //! Project tasks: a name comes in, its steps run in order, the first that fails ends it.
 
+mod counts;
 mod fuzz;
 mod steps;
 mod tidy;
@@ -14,6 +15,7 @@ usage: cargo x TASK
   compatibility  writes docs/compatibility.md, from the conversation scripts
   fuzz-smoke     the fuzz targets' seeds and mutations of them, 60 s in all; no nightly needed
   fuzz [SECONDS] the fuzz targets under libFuzzer, each for so long (60)
+  counts [write] instructions a message, beside their baseline (or as it)
   full           what takes longer: coverage, benchmarks, the long crash test";
 
 fn main() -> ExitCode {
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
         "schemas" => steps::schemas(),
         "fuzz-smoke" => steps::fuzz_smoke(),
         "fuzz" => fuzz::run(std::env::args().nth(2).as_deref()),
+        "counts" => counts::run(std::env::args().nth(2).as_deref()),
         "full" => steps::full(),
         "compatibility" => steps::compatibility(),
         _ => Err(USAGE.to_owned()),

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
+use crate::counts;
 use crate::tidy;
 
 /// Runs a command and says how long it took.
-fn run(command: &str) -> Result<(), String> {
+pub(crate) fn run(command: &str) -> Result<(), String> {
     run_with(command, &[])
 }
 
@@ -37,6 +38,7 @@ pub(crate) fn test() -> Result<(), String> {
     run("cargo clippy --workspace --all-targets --all-features -- -D warnings")?;
     run("cargo test --workspace --all-features")?;
     fuzz_smoke()?;
+    counts::run(None)?;
     run_with(
         "cargo doc --workspace --no-deps --all-features",
         &[("RUSTDOCFLAGS", "-D warnings")],
@@ -75,11 +77,15 @@ fn foreign_clients() -> Result<(), String> {
     }
     run("tests/foreign/.venv/bin/pip install --quiet -r tests/foreign/requirements.txt")?;
     dynamodb_local()?;
-    for tool in ["strace", "faketime"] {
-        if Command::new(tool).arg("--version").output().is_err() {
-            run("apt-get update -qq")?;
-            run(&format!("apt-get install -y -qq {tool}"))?;
-        }
+    install("strace")?;
+    install("faketime")
+}
+
+/// Installs a tool of this name from Debian's package of this name, unless it is there.
+pub(crate) fn install(tool: &str) -> Result<(), String> {
+    if Command::new(tool).arg("--version").output().is_err() {
+        run("apt-get update -qq")?;
+        run(&format!("apt-get install -y -qq {tool}"))?;
     }
     Ok(())
 }

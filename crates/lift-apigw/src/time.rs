@@ -24,7 +24,26 @@ pub fn clf(epoch_ms: u64) -> String {
         .ok()
         .and_then(|at| MONTHS.get(at))
         .unwrap_or(&"");
-    format!("{day:02}/{name}/{year:04}:{hour:02}:{minute:02}:{second:02} +0000")
+    // By hand: every event has one, and a formatter would be a fifth of what a message costs.
+    let mut text = String::with_capacity("21/Nov/2025:20:39:29 +0000".len());
+    two_digits(day, &mut text);
+    text.push('/');
+    text.push_str(name);
+    text.push('/');
+    two_digits(year / 100, &mut text);
+    two_digits(year % 100, &mut text);
+    for part in [hour, minute, second] {
+        text.push(':');
+        two_digits(part, &mut text);
+    }
+    text.push_str(" +0000");
+    text
+}
+
+/// The last two digits of a number.
+fn two_digits(number: u64, text: &mut String) {
+    let digit = |at: u64| char::from_digit(u32::try_from(at % 10).unwrap_or_default(), 10);
+    text.extend([digit(number / 10), digit(number)].into_iter().flatten());
 }
 
 /// ISO-8601 in UTC with milliseconds, as `GET @connections/{id}` has it.

@@ -1,18 +1,20 @@
 //! In: one session and its socket. Out: what the session asks for, done: invocations, frames, timers.
 
 use std::collections::HashMap;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use lift_apigw::close::Close;
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::Sleep;
-use tower::ServiceExt as _;
+use tower::{Service as _, ServiceExt as _};
 
 use crate::clock::Clock;
 use crate::connections::Slot;
@@ -59,7 +61,11 @@ pub(crate) struct Task {
     running: HashMap<u64, Running>,
     in_flight_bytes: usize,
     timer: Timer,
+    /// When the latest thing happened: the clock is read once for it and what follows at once.
+    now: Timestamp,
     actions: Vec<Action>,
+    /// What was answered at once.
+    answered: Vec<(u64, Invoked)>,
     decision: Option<Decision>,
     end: Option<End>,
 }
@@ -82,7 +88,9 @@ impl Task {
             running: HashMap::new(),
             in_flight_bytes: 0,
             timer: Timer::default(),
+            now: clock.now(),
             actions: Vec::new(),
+            answered: Vec::new(),
             decision: None,
             end: None,
         }
@@ -97,7 +105,7 @@ impl Task {
             }
             tokio::select! {
                 () = self.step() => {}
-                () = decide.closed(), if !decide.is_closed() => self.input(Input::Dropped),
+                () = decide.closed(), if !decide.is_closed() => self.dropped(),
             }
         };
         let accepted = matches!(decision, Decision::Accept { .. });
@@ -106,7 +114,7 @@ impl Task {
         if accepted {
             match tokio::time::timeout(self.limits.handshake, upgrade).await {
                 Ok(Ok(upgraded)) => self.connected(TokioIo::new(upgraded)).await,
-                Ok(Err(_)) | Err(_) => self.input(Input::Dropped),
+                Ok(Err(_)) | Err(_) => self.dropped(),
             }
         }
         while !self.slot.with(|session, _| session.is_finished()) {
@@ -116,7 +124,7 @@ impl Task {
 
     /// Moves frames until the session ends the transport.
     async fn connected(&mut self, io: TokioIo<hyper::upgrade::Upgraded>) {
-        let mut socket = Socket::new(io, &self.limits).await;
+        let mut socket = Socket::new(io, &self.limits);
         let mut inputs = Vec::new();
         let slot = Arc::clone(&self.slot);
         let end = loop {
@@ -124,10 +132,13 @@ impl Task {
                 break end;
             }
             let may_read = self.in_flight_bytes < IN_FLIGHT_BYTES_MAX;
+            // The socket first: it rests after each slice, which gives the rest its turn.
             tokio::select! {
-                () = self.step() => {}
+                biased;
                 () = socket.exchange(&slot, may_read, &mut inputs) => {}
+                () = self.step() => {}
             }
+            self.now = self.clock.now();
             for input in inputs.drain(..) {
                 self.input(input);
             }
@@ -152,10 +163,17 @@ impl Task {
         let deadline = self.slot.with(|session, _| session.deadline());
         self.timer.set(deadline, &self.clock);
         tokio::select! {
-            () = self.slot.wake.notified() => self.act(),
+            biased;
+            () = self.slot.changed() => self.woken(),
             () = self.timer.due() => self.tell(Session::tick),
             Some(done) = self.invocations.join_next() => self.joined(done),
         }
+    }
+
+    fn woken(&mut self) {
+        let Self { slot, actions, .. } = self;
+        slot.with(|_, asked| actions.append(asked));
+        self.act();
     }
 
     fn joined(&mut self, done: Result<(u64, Invoked), JoinError>) {
@@ -164,6 +182,7 @@ impl Task {
             return;
         };
         self.ended(invocation);
+        self.now = self.clock.now();
         self.invoked(invocation, answer);
         self.act();
     }
@@ -186,63 +205,82 @@ impl Task {
             invocation,
             outcome,
         };
-        let now = self.clock.now();
-        self.slot
-            .with(|session, actions| session.handle(now, input, actions));
+        self.hear(input);
         // The answer's frame is queued: posts made from now on come after it.
         drop(receipt);
     }
 
+    fn dropped(&mut self) {
+        self.now = self.clock.now();
+        self.input(Input::Dropped);
+    }
+
     fn input(&mut self, input: Input) {
-        let now = self.clock.now();
-        self.slot
-            .with(|session, actions| session.handle(now, input, actions));
+        self.hear(input);
         self.act();
     }
 
+    /// Tells the session; what it asks for comes behind what others had it ask for.
+    fn hear(&mut self, input: Input) {
+        let Self {
+            slot, now, actions, ..
+        } = self;
+        slot.with(|session, asked| {
+            actions.append(asked);
+            session.handle(*now, input, actions);
+        });
+    }
+
     fn tell(&mut self, what: fn(&mut Session, Timestamp, &mut Vec<Action>)) {
-        let now = self.clock.now();
-        self.slot
-            .with(|session, actions| what(session, now, actions));
+        self.now = self.clock.now();
+        let Self {
+            slot, now, actions, ..
+        } = self;
+        slot.with(|session, asked| {
+            actions.append(asked);
+            what(session, *now, actions);
+        });
         self.act();
     }
 
     /// Does what the session asked for since the last time, and what it asks for meanwhile.
     fn act(&mut self) {
-        loop {
+        while !self.actions.is_empty() {
             let mut actions = std::mem::take(&mut self.actions);
-            self.slot.take_actions(&mut actions);
-            let answered = self.carry_out(&mut actions);
+            for action in actions.drain(..) {
+                self.carry_out(action);
+            }
             self.actions = actions;
-            if answered.is_empty() {
+            if self.answered.is_empty() {
                 return;
             }
-            for (invocation, answer) in answered {
+            self.now = self.clock.now();
+            let mut answered = std::mem::take(&mut self.answered);
+            for (invocation, answer) in answered.drain(..) {
                 self.invoked(invocation, answer);
             }
+            self.answered = answered;
         }
     }
 
-    /// Does these; gives the invocations that were answered at once.
-    fn carry_out(&mut self, actions: &mut Vec<Action>) -> Vec<(u64, Invoked)> {
-        let mut answered = Vec::new();
-        for action in actions.drain(..) {
-            match action {
-                Action::Invoke(invoke) => answered.extend(self.invoke(invoke)),
-                Action::Abandon { invocation } => {
-                    if let Some(handle) = self.ended(invocation) {
-                        handle.abort();
-                    }
-                }
-                Action::Accept { subprotocol } => {
-                    self.decision = Some(Decision::Accept { subprotocol });
-                }
-                Action::Refuse(refusal) => self.decision = Some(Decision::Refuse(refusal)),
-                Action::Close(close) => self.end = Some(End::Close(close)),
-                Action::HangUp => self.end = Some(End::HangUp),
+    fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::Invoke(invoke) => {
+                let answered = self.invoke(invoke);
+                self.answered.extend(answered);
             }
+            Action::Abandon { invocation } => {
+                if let Some(handle) = self.ended(invocation) {
+                    handle.abort();
+                }
+            }
+            Action::Accept { subprotocol } => {
+                self.decision = Some(Decision::Accept { subprotocol });
+            }
+            Action::Refuse(refusal) => self.decision = Some(Decision::Refuse(refusal)),
+            Action::Close(close) => self.end = Some(End::Close(close)),
+            Action::HangUp => self.end = Some(End::HangUp),
         }
-        answered
     }
 
     /// Begins an invocation. One that needs to wait for nothing is done here and now: a task of its
@@ -263,18 +301,18 @@ impl Task {
             deadline: timeout,
         };
         let event_bytes = call.event.bytes();
-        let answering = AssertUnwindSafe(self.integration.clone().oneshot(call)).catch_unwind();
-        let mut answering = Box::pin(answering.map(|done| match done {
+        let mut answering = AssertUnwindSafe(self.call(call)).catch_unwind();
+        let outcome = |done| match done {
             Ok(answer) => answer,
             Err(_panic) => Err(InvokeError::Crashed),
-        }));
+        };
         // Whoever would be woken by this first look is looked at again in the task.
-        if let Some(answer) = (&mut answering).now_or_never() {
-            return Some((invocation, answer));
+        if let Some(done) = (&mut answering).now_or_never() {
+            return Some((invocation, outcome(done)));
         }
         let handle = self
             .invocations
-            .spawn(async move { (invocation, answering.await) });
+            .spawn(async move { (invocation, outcome(answering.await)) });
         self.in_flight_bytes += event_bytes;
         let running = Running {
             handle,
@@ -282,6 +320,20 @@ impl Task {
         };
         self.running.insert(invocation, running);
         None
+    }
+
+    /// Calls the integration, which is asked first whether it is ready (`tower::Service`).
+    fn call(&mut self, call: Invocation) -> BoxFuture<'static, Invoked> {
+        let called = AssertUnwindSafe(|| {
+            let mut waits = Context::from_waker(Waker::noop());
+            match self.integration.poll_ready(&mut waits) {
+                Poll::Ready(Ok(())) => self.integration.call(call),
+                Poll::Ready(Err(error)) => std::future::ready(Err(error)).boxed(),
+                Poll::Pending => self.integration.clone().oneshot(call).boxed(),
+            }
+        });
+        let crashed = |_panic| std::future::ready(Err(InvokeError::Crashed)).boxed();
+        catch_unwind(called).unwrap_or_else(crashed)
     }
 
     fn ended(&mut self, invocation: u64) -> Option<AbortHandle> {

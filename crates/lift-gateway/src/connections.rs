@@ -1,12 +1,14 @@
 //! In: `@connections` calls by connection id. Out: their outcome; what they change is done by the connection's task.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures_util::task::AtomicWaker;
 use lift_apigw::management;
-use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::session::outbox::Budget;
@@ -52,7 +54,9 @@ impl Connections {
         let slot = self.find(connection_id)?;
         let now = self.table.clock.now();
         let posted = slot.with(|session, _| session.post(now, payload));
-        slot.wake.notify_one();
+        if posted.is_ok() {
+            slot.has_frames();
+        }
         posted
     }
 
@@ -62,11 +66,9 @@ impl Connections {
         let slots: Vec<_> = self.slots().values().map(Arc::clone).collect();
         let now = self.table.clock.now();
         for slot in slots {
-            if slot
-                .with(|session, _| session.announce(now, payload.clone()))
-                .is_ok()
-            {
-                slot.wake.notify_one();
+            let announced = slot.with(|session, _| session.announce(now, payload.clone()));
+            if announced.is_ok() {
+                slot.has_frames();
             }
         }
     }
@@ -89,7 +91,7 @@ impl Connections {
         let slot = self.find(connection_id)?;
         let now = self.table.clock.now();
         let deleted = slot.with(|session, actions| session.delete(now, actions));
-        slot.wake.notify_one();
+        slot.has_changed();
         deleted
     }
 
@@ -123,7 +125,8 @@ impl Connections {
                 actions: Vec::new(),
                 open: false,
             }),
-            wake: Notify::new(),
+            task: AtomicWaker::new(),
+            changed: AtomicBool::new(false),
             connections: self.clone(),
         });
         let mut slots = self
@@ -151,7 +154,7 @@ impl Connections {
         for slot in slots {
             let input = Input::Drain { close_by };
             slot.with(|session, actions| session.handle(now, input, actions));
-            slot.wake.notify_one();
+            slot.has_changed();
         }
     }
 
@@ -180,8 +183,10 @@ impl Connections {
 #[derive(Debug)]
 pub(crate) struct Slot {
     inner: Mutex<Inner>,
-    /// Wakes the connection's task after a call changed its session.
-    pub(crate) wake: Notify,
+    /// Wakes the connection's task.
+    task: AtomicWaker,
+    /// A call changed more of the session than its frames.
+    changed: AtomicBool,
     connections: Connections,
 }
 
@@ -214,8 +219,32 @@ impl Slot {
         result
     }
 
-    pub(crate) fn take_actions(&self, into: &mut Vec<Action>) {
-        into.append(&mut self.lock().actions);
+    /// Has the task woken by what others do to the session.
+    pub(crate) fn register(&self, cx: &Context<'_>) {
+        self.task.register(cx.waker());
+    }
+
+    /// Waits until more than frames has changed. Dropping the future loses nothing.
+    pub(crate) async fn changed(&self) {
+        poll_fn(|cx| {
+            self.register(cx);
+            if self.changed.swap(false, Ordering::AcqRel) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+    }
+
+    fn has_changed(&self) {
+        self.changed.store(true, Ordering::Release);
+        self.task.wake();
+    }
+
+    /// Frames are taken at any look at the socket: it need not be told what has changed.
+    fn has_frames(&self) {
+        self.task.wake();
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -28,6 +28,7 @@ pub mod listener;
 mod lobby;
 mod connection;
 mod socket;
+mod wire;
 mod connections;
 mod clock;
 

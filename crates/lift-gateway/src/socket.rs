@@ -1,31 +1,23 @@
 //! In: bytes of one upgraded connection, frames to write. Out: inputs for its session, bytes; no rules.
 
 use std::future::poll_fn;
-use std::io;
+use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
-use futures_util::{SinkExt as _, StreamExt as _};
 use lift_apigw::close::Close;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use crate::Limits;
 use crate::connections::Slot;
-use crate::session::codec::Text;
 use crate::session::outbox::Frame;
-use crate::session::{Input, Violation};
+use crate::session::{Input, Session};
+use crate::wire::{self, First, HEADER_BYTES_MAX, Heard, Reader};
 
-/// The codec's default of 128 KiB would be most of an idle connection's memory.
-const READ_BUFFER_BYTES: usize = 4096;
+/// Bytes taken from the transport at once.
+const READ_BYTES: usize = 8 * 1024;
 /// Frames are gathered up to here before they are written.
 const WRITE_BUFFER_BYTES: usize = 8192;
-/// A frame's header, in bytes (RFC 6455 §5.2).
-const HEADER_BYTES_MAX: usize = 14;
 /// Inputs taken from the socket before its session sees them.
 const READ_BATCH: usize = 32;
 /// Bytes read until others have a turn: without it, a client whose frames cost much and weigh
@@ -34,40 +26,50 @@ const READ_SLICE_BYTES: usize = 8 * 1024;
 /// What a client that broke a rule may still send before its socket is closed for good.
 const DISCARD_BYTES_MAX: usize = 1024 * 1024;
 
-/// The frames of one connection.
+/// The frames of one connection. While it is idle it holds no buffer.
 #[derive(Debug)]
 pub(crate) struct Socket<S> {
-    frames: WebSocketStream<Counted<S>>,
-    frame_bytes_max: usize,
-    /// Bytes taken by the transport when it last refused one.
-    blocked_at: Option<u64>,
-    /// The codec met an error and reads no more.
+    stream: S,
+    reader: Reader,
+    /// What was read and is not the whole of a frame, or more than there was room for.
+    unread: Vec<u8>,
+    /// Bytes read since the others had a turn.
+    slice: usize,
+    /// Frames as bytes, and how many of these the transport has taken.
+    unwritten: Vec<u8>,
+    taken: usize,
+    /// How often the transport took some.
+    written: u64,
+    /// The transport took bytes that it has not been asked to send on.
+    unflushed: bool,
+    /// What the latest ping is answered with. An earlier one may go without (RFC 6455 §5.5.3), or a
+    /// client that sends pings and reads nothing fills the memory with pongs.
+    pong: Option<Vec<u8>>,
+    /// What the client closed with.
+    closed: Option<Option<(u16, String)>>,
+    /// The transport took nothing more when it was last offered something.
+    blocked: bool,
+    /// The client broke a rule; nothing of it is read any more.
     broken: bool,
 }
 
+/// The transport is gone.
+struct Gone;
+
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
-    pub(crate) async fn new(stream: S, limits: &Limits) -> Self {
-        // Without a limit, a client that sends pings and reads nothing fills the memory with pongs;
-        // with it, further ones are left out, as RFC 6455 §5.5.3 allows.
-        let frame_bytes_max = limits.message_bytes_max + HEADER_BYTES_MAX;
-        let write_buffer_bytes_max = WRITE_BUFFER_BYTES + frame_bytes_max;
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER_BYTES)
-            .write_buffer_size(WRITE_BUFFER_BYTES)
-            .max_write_buffer_size(write_buffer_bytes_max)
-            .max_frame_size(Some(limits.frame_bytes_max))
-            .max_message_size(Some(limits.message_bytes_max));
-        let stream = Counted {
-            stream,
-            written: 0,
-            slice: 0,
-            rests: false,
-        };
-        let frames = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
+    pub(crate) fn new(stream: S, limits: &Limits) -> Self {
         Self {
-            frames,
-            frame_bytes_max: limits.frame_bytes_max,
-            blocked_at: None,
+            stream,
+            reader: Reader::new(limits.frame_bytes_max, limits.message_bytes_max),
+            unread: Vec::new(),
+            slice: 0,
+            unwritten: Vec::new(),
+            taken: 0,
+            written: 0,
+            unflushed: false,
+            pong: None,
+            closed: None,
+            blocked: false,
             broken: false,
         }
     }
@@ -76,17 +78,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     ///
     /// Dropping the future loses nothing.
     pub(crate) async fn exchange(&mut self, slot: &Slot, may_read: bool, inputs: &mut Vec<Input>) {
-        if std::mem::take(&mut self.frames.get_mut().rests) {
+        if self.slice >= READ_SLICE_BYTES {
             tokio::task::yield_now().await;
+            self.slice = 0;
         }
-        let mut next = || slot.with(|session, _| session.next_frame());
         poll_fn(|cx| {
-            if let Err(dropped) = self.poll_write(cx, &mut next, inputs) {
-                inputs.push(dropped);
+            slot.register(cx);
+            if let Err(Gone) = self.poll_write(cx, slot, inputs) {
+                inputs.push(Input::Dropped);
+            } else {
+                // Asked for after the writes, which make room: nothing else may come to wake this.
+                let room = slot.with(|session, _| session.read_room()).min(READ_BATCH);
+                self.poll_read(cx, if may_read { room } else { 0 }, inputs);
             }
-            // Asked for after the writes, which make room: nothing else may come to wake this.
-            let room = slot.with(|session, _| session.read_room()).min(READ_BATCH);
-            self.poll_read(cx, if may_read { room } else { 0 }, inputs);
             if inputs.is_empty() {
                 Poll::Pending
             } else {
@@ -96,138 +100,226 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         .await;
     }
 
-    /// Feeds all frames that are ready, then flushes once.
-    ///
-    /// What was fed before goes first, pongs of the codec among it: then its buffer has room for
-    /// a frame of any size, however many pings came meanwhile.
+    /// Writes all frames that are ready, as many at once as the buffer takes.
     fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
-        next: &mut impl FnMut() -> Option<Frame>,
+        slot: &Slot,
         inputs: &mut Vec<Input>,
-    ) -> Result<(), Input> {
-        while self.poll_flush(cx, inputs)? {
-            let mut fed = false;
-            while let Poll::Ready(ready) = self.frames.poll_ready_unpin(cx) {
-                ready.map_err(|_gone| Input::Dropped)?;
-                let Some(frame) = next() else { break };
-                self.frames
-                    .start_send_unpin(message(frame))
-                    .map_err(|_gone| Input::Dropped)?;
-                fed = true;
+    ) -> Result<(), Gone> {
+        loop {
+            let before = self.written;
+            let done = self.poll_flush(cx)?;
+            let moved = done || self.written > before;
+            if self.blocked && moved {
+                inputs.push(Input::WriteResumed);
             }
-            if !fed {
-                break;
+            if !done && (moved || !self.blocked) {
+                inputs.push(Input::WriteBlocked);
+            }
+            self.blocked = !done;
+            if self.blocked || !slot.with(|session, _| self.gather(session)) {
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     /// Whether the transport has taken everything.
-    fn poll_flush(&mut self, cx: &mut Context<'_>, inputs: &mut Vec<Input>) -> Result<bool, Input> {
-        let Poll::Ready(flushed) = self.frames.poll_flush_unpin(cx) else {
-            self.blocked(inputs);
-            return Ok(false);
-        };
-        flushed.map_err(|_gone| Input::Dropped)?;
-        if self.blocked_at.take().is_some() {
-            inputs.push(Input::WriteResumed);
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Result<bool, Gone> {
+        while let Some(bytes @ [_, ..]) = self.unwritten.get(self.taken..) {
+            match Pin::new(&mut self.stream).poll_write(cx, bytes) {
+                Poll::Pending => return Ok(false),
+                Poll::Ready(Ok(count @ 1..)) => {
+                    self.taken += count;
+                    self.written = self.written.wrapping_add(1);
+                    self.unflushed = true;
+                }
+                Poll::Ready(Ok(_) | Err(_)) => return Err(Gone),
+            }
+        }
+        if self.unflushed {
+            // An idle connection keeps no room for a burst that is over.
+            (self.unwritten, self.taken) = (Vec::new(), 0);
+            match Pin::new(&mut self.stream).poll_flush(cx) {
+                Poll::Pending => return Ok(false),
+                Poll::Ready(Ok(())) => self.unflushed = false,
+                Poll::Ready(Err(_)) => return Err(Gone),
+            }
         }
         Ok(true)
     }
 
-    fn blocked(&mut self, inputs: &mut Vec<Input>) {
-        let written = self.frames.get_ref().written;
-        match self.blocked_at.replace(written) {
-            Some(before) if before == written => {}
-            Some(_) => inputs.extend([Input::WriteResumed, Input::WriteBlocked]),
-            None => inputs.push(Input::WriteBlocked),
+    /// Takes frames to write; whether there were any. The pong goes first, so that there is always
+    /// room for it.
+    fn gather(&mut self, session: &mut Session) -> bool {
+        if let Some(payload) = self.pong.take() {
+            wire::write(First::Pong, &payload, &mut self.unwritten);
         }
+        if session.has_frames() {
+            let (frames, bytes) = session.queued();
+            let most = bytes + frames * HEADER_BYTES_MAX;
+            self.unwritten.reserve(most.min(WRITE_BUFFER_BYTES));
+        }
+        while self.unwritten.len() < WRITE_BUFFER_BYTES
+            && let Some(frame) = session.next_frame()
+        {
+            write(&frame, &mut self.unwritten);
+        }
+        !self.unwritten.is_empty()
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, room: usize, inputs: &mut Vec<Input>) {
-        for _ in 0..room {
-            let Poll::Ready(read) = self.frames.poll_next_unpin(cx) else {
+        if room == 0 {
+            return;
+        }
+        let before = inputs.len();
+        if !self.unread.is_empty() {
+            self.understand(&[], room, inputs);
+        }
+        while inputs.len() == before {
+            if self.slice >= READ_SLICE_BYTES {
+                self.slice = 0;
+                // Woken after the runtime has looked at the other sockets, which waking at once
+                // would put off.
+                _ = pin!(tokio::task::yield_now()).poll(cx);
                 return;
-            };
-            let input = match read {
-                Some(Ok(Message::Text(text))) => Text::try_from(Bytes::from(text))
-                    .map_or(Input::Violation(Violation::InvalidUtf8), Input::Text),
-                Some(Ok(Message::Ping(_))) => Input::Ping,
-                Some(Ok(Message::Pong(_))) => Input::Pong,
-                Some(Ok(Message::Binary(_) | Message::Frame(_))) => Input::Binary,
-                Some(Ok(Message::Close(frame))) => Input::ClientClose(
-                    frame.map(|frame| (frame.code.into(), frame.reason.as_str().to_owned())),
-                ),
-                Some(Err(error)) => self.broken(&error),
-                None => Input::Dropped,
-            };
-            let goes_on = matches!(input, Input::Text(_) | Input::Ping | Input::Pong);
-            inputs.push(input);
-            if !goes_on {
-                return;
+            }
+            let mut bytes = [const { MaybeUninit::uninit() }; READ_BYTES];
+            let mut bytes = ReadBuf::uninit(&mut bytes);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut bytes) {
+                // Whoever waits for more has rested.
+                Poll::Pending => {
+                    self.slice = 0;
+                    return;
+                }
+                Poll::Ready(Ok(())) if !bytes.filled().is_empty() => {}
+                Poll::Ready(_) => return inputs.push(Input::Dropped),
+            }
+            self.slice += bytes.filled().len();
+            self.understand(bytes.filled(), room, inputs);
+        }
+    }
+
+    /// Makes inputs of what was read, at most so many, and keeps the rest.
+    fn understand(&mut self, read: &[u8], room: usize, inputs: &mut Vec<Input>) {
+        let mut unread = std::mem::take(&mut self.unread);
+        if unread.is_empty() {
+            let used = self.parse(read, room, inputs);
+            self.unread = read.get(used..).unwrap_or_default().to_vec();
+        } else {
+            unread.extend_from_slice(read);
+            let used = self.parse(&unread, room, inputs);
+            if used < unread.len() {
+                unread.drain(..used);
+                self.unread = unread;
             }
         }
     }
 
-    fn broken(&mut self, error: &Error) -> Input {
-        self.broken = true;
-        match error {
-            Error::Capacity(CapacityError::MessageTooLong { max_size, .. }) => {
-                let is_frame = *max_size == self.frame_bytes_max;
-                let (frame, message) = (Violation::FrameTooBig, Violation::MessageTooBig);
-                Input::Violation(if is_frame { frame } else { message })
+    /// How many bytes were made inputs of.
+    fn parse(&mut self, bytes: &[u8], room: usize, inputs: &mut Vec<Input>) -> usize {
+        let (mut used, most) = (0, inputs.len() + room);
+        while inputs.len() < most && self.closed.is_none() && !self.broken {
+            match self.reader.read(bytes.get(used..).unwrap_or_default()) {
+                Ok(None) => break,
+                Ok(Some((frame_bytes, heard))) => {
+                    used += frame_bytes;
+                    inputs.extend(heard.map(|heard| self.input(heard)));
+                }
+                Err(violation) => {
+                    self.broken = true;
+                    inputs.push(Input::Violation(violation));
+                }
             }
-            Error::Utf8(_) => Input::Violation(Violation::InvalidUtf8),
-            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Input::Dropped,
-            Error::Protocol(_) => Input::Violation(Violation::Protocol),
-            _ => Input::Dropped,
+        }
+        used
+    }
+
+    fn input(&mut self, heard: Heard) -> Input {
+        match heard {
+            Heard::Text(text) => Input::Text(text),
+            Heard::Binary => Input::Binary,
+            Heard::Ping(payload) => {
+                self.pong = Some(payload);
+                Input::Ping
+            }
+            Heard::Pong => Input::Pong,
+            Heard::Close(frame) => {
+                self.closed = Some(frame.clone());
+                Input::ClientClose(frame)
+            }
         }
     }
 
     /// Writes what is left, then the close frame, and waits until the client has read it.
     pub(crate) async fn close(&mut self, close: Close, mut next: impl FnMut() -> Option<Frame>) {
-        let frame = CloseFrame {
-            code: close.code.into(),
-            reason: close.reason.into(),
-        };
-        let written = async {
-            while let Some(frame) = next() {
-                self.frames.feed(message(frame)).await?;
+        if self.closed.is_some() {
+            return self.hang_up().await;
+        }
+        while let Some(frame) = next() {
+            write(&frame, &mut self.unwritten);
+            if self.unwritten.len() >= WRITE_BUFFER_BYTES && self.flush().await.is_err() {
+                return;
             }
-            self.frames.send(Message::Close(Some(frame))).await
-        };
-        if written.await.is_err() {
+        }
+        wire::write_close(Some((close.code, close.reason)), &mut self.unwritten);
+        if self.flush().await.is_err() {
             return;
         }
         if self.broken {
             // A socket closed with bytes unread resets the connection, and the client may then
             // never see the close frame: what it still sends is read and thrown away.
-            let stream = self.frames.get_mut();
-            if stream.shutdown().await.is_ok() {
-                discard(stream).await;
+            if self.stream.shutdown().await.is_ok() {
+                discard(&mut self.stream).await;
             }
-        } else {
-            while let Some(Ok(_)) = self.frames.next().await {}
+            return;
+        }
+        let mut inputs = Vec::new();
+        while self.closed.is_none() && !self.broken && !inputs.iter().any(is_dropped) {
+            inputs.clear();
+            poll_fn(|cx| {
+                self.poll_read(cx, READ_BATCH, &mut inputs);
+                if inputs.is_empty() {
+                    Poll::Pending
+                } else {
+                    Poll::Ready(())
+                }
+            })
+            .await;
         }
     }
 
-    /// Lets the codec's answer to the client's close frame out.
+    /// Answers the client's close frame, if there was one.
     pub(crate) async fn hang_up(&mut self) {
-        if !self.broken && self.frames.flush().await.is_ok() {
-            // An error here means that the client has closed first.
-            _ = self.frames.get_mut().shutdown().await;
+        if let Some(frame) = self.closed.take() {
+            let frame = frame.as_ref();
+            let frame = frame.map(|(code, reason)| (*code, reason.as_str()));
+            wire::write_close(frame, &mut self.unwritten);
         }
+        if !self.broken && self.flush().await.is_ok() {
+            // An error here means that the client has closed first.
+            _ = self.stream.shutdown().await;
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), Gone> {
+        poll_fn(|cx| match self.poll_flush(cx) {
+            Ok(true) => Poll::Ready(Ok(())),
+            Ok(false) => Poll::Pending,
+            Err(gone) => Poll::Ready(Err(gone)),
+        })
+        .await
     }
 }
 
-fn message(frame: Frame) -> Message {
+fn is_dropped(input: &Input) -> bool {
+    matches!(input, Input::Dropped)
+}
+
+fn write(frame: &Frame, to: &mut Vec<u8>) {
     match frame {
-        Frame::Text(text) => {
-            let text = Utf8Bytes::try_from(text.into_bytes());
-            Message::Text(text.unwrap_or_default())
-        }
-        Frame::Binary(bytes) => Message::Binary(bytes),
+        Frame::Text(text) => wire::write(First::Text, text.as_bytes(), to),
+        Frame::Binary(bytes) => wire::write(First::Binary, bytes, to),
     }
 }
 
@@ -239,61 +331,5 @@ async fn discard(stream: &mut (impl AsyncRead + Unpin)) {
         if left == 0 {
             return;
         }
-    }
-}
-
-/// A stream that counts the bytes it took, and rests after each slice of bytes it gave.
-#[derive(Debug)]
-struct Counted<S> {
-    stream: S,
-    written: u64,
-    slice: usize,
-    rests: bool,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.slice >= READ_SLICE_BYTES {
-            (self.slice, self.rests) = (0, true);
-            // Woken after the runtime has looked at the other sockets, which waking at once would
-            // put off.
-            return pin!(tokio::task::yield_now()).poll(cx).map(Ok);
-        }
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        self.slice = match read {
-            Poll::Ready(_) => self.slice + (buffer.filled().len() - before),
-            // Whoever waits for more has rested.
-            Poll::Pending => 0,
-        };
-        read
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        if let Poll::Ready(Ok(count)) = written {
-            self.written = self
-                .written
-                .saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
-        }
-        written
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -2,7 +2,7 @@
 //! same code as on Lambda; a message without its detour over JSON.
 
 use lift::app::Runtime;
-use lift_aws::event::{After, Failure, answer, authorize, handle};
+use lift_aws::event::{After, Failure, answer, authorize, connection, handle};
 use lift_gateway::{Answer, Function, Integration, Invocation, InvokeError, Receipt, Text};
 use tokio_util::task::TaskTracker;
 
@@ -18,9 +18,12 @@ async fn invoke(
     followers: &TaskTracker,
     invocation: Invocation,
 ) -> Result<Answer, InvokeError> {
-    if let Some(message) = invocation.event.message() {
-        let answered = answer(runtime, &message).await;
-        let (text, after) = answered.map_err(|failure| failed(&failure))?;
+    let from = invocation
+        .event
+        .keep(|message| connection(&message.context));
+    if let (Some(from), Some(text)) = (from, invocation.event.text()) {
+        let from = from.map_err(|failure| failed(&failure))?;
+        let (text, after) = answer(runtime, from, text).await;
         let text = Text::try_from(text).map_err(|error| InvokeError::FunctionError {
             message: error.to_string(),
         })?;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
-use tower::{Layer, Service, ServiceExt};
+use tower::{Layer, Service};
 
 use crate::action::Action;
 use crate::clock::Clock;
@@ -19,6 +19,7 @@ use crate::handler::Handler;
 use crate::id::{ConnectionId, Owner, RequestId};
 use crate::identity::{Authenticate, Denied, Everyone, Handshake, Identity};
 use crate::limits::Limits;
+use crate::middleware::metrics::Counters;
 use crate::middleware::{self, Cell};
 use crate::outbound::Outbound;
 use crate::overload::Load;
@@ -197,8 +198,10 @@ impl App {
         backends.outbound = backends.outbound.knowing(connections, clock);
         let layers = std::mem::take(&mut self.layers);
         let (owed, owing) = mpsc::channel(OWED_MAX);
+        let counters = Counters::new(self.actions.keys().map(String::as_str));
         let inner = Arc::new(Inner {
             app: self,
+            counters,
             backends,
             running: Running::default(),
             followed: Followed::default(),
@@ -208,7 +211,6 @@ impl App {
         });
         let router = Cell::new(Router::new(Arc::clone(&inner)));
         let cell = layers.iter().fold(router, |cell, layer| layer(cell));
-        let cell = middleware::standard(cell, &inner);
         Runtime { inner, cell }
     }
 }
@@ -237,6 +239,7 @@ pub struct Backends {
 
 pub(crate) struct Inner {
     pub(crate) app: App,
+    pub(crate) counters: Counters,
     pub(crate) backends: Backends,
     pub(crate) running: Running,
     pub(crate) followed: Followed,
@@ -398,8 +401,7 @@ impl Runtime {
                     envelope,
                     received_at: now,
                 };
-                let Ok(reply) = self.cell.clone().oneshot(request).await;
-                reply
+                middleware::standard(request, self.cell.clone(), &self.inner).await
             }
             Err(Rejected { id, error }) => {
                 let error = match self.inner.room(&connection, now).await {

@@ -78,8 +78,16 @@ impl Envelope {
     }
 }
 
-/// Deepest nesting of brackets outside strings, without recursion.
+/// Deepest nesting of brackets outside strings, or a bound of it within the limit; without recursion.
 fn depth(text: &str) -> usize {
+    // Most messages have so few that no closer look is needed.
+    let opening = text
+        .bytes()
+        .filter(|byte| matches!(byte, b'{' | b'['))
+        .count();
+    if opening <= DEPTH_MAX {
+        return opening;
+    }
     let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
     for byte in text.bytes() {
         match byte {
@@ -98,6 +106,20 @@ fn depth(text: &str) -> usize {
 }
 
 const REPEATED: &str = "repeated key";
+
+/// A key of the envelope, read without a copy of it.
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum Slot {
+    Id,
+    Action,
+    Payload,
+    Metadata,
+    IdempotencyKey,
+    TimeoutMs,
+    #[serde(other)]
+    Other,
+}
 
 #[derive(Default)]
 struct Raw<'a> {
@@ -119,16 +141,16 @@ impl<'de> Deserialize<'de> for Raw<'de> {
             }
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Raw<'de>, M::Error> {
                 let mut raw = Raw::default();
-                while let Some(key) = map.next_key::<String>()? {
+                while let Some(key) = map.next_key::<Slot>()? {
                     let value: &RawValue = map.next_value()?;
-                    let slot = match key.as_str() {
-                        "id" => &mut raw.id,
-                        "action" => &mut raw.action,
-                        "payload" => &mut raw.payload,
-                        "metadata" => &mut raw.metadata,
-                        "idempotency_key" => &mut raw.idempotency_key,
-                        "timeout_ms" => &mut raw.timeout_ms,
-                        _ => continue,
+                    let slot = match key {
+                        Slot::Id => &mut raw.id,
+                        Slot::Action => &mut raw.action,
+                        Slot::Payload => &mut raw.payload,
+                        Slot::Metadata => &mut raw.metadata,
+                        Slot::IdempotencyKey => &mut raw.idempotency_key,
+                        Slot::TimeoutMs => &mut raw.timeout_ms,
+                        Slot::Other => continue,
                     };
                     if slot.replace(value).is_some() {
                         return Err(serde::de::Error::custom(REPEATED));

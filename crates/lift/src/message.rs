@@ -115,8 +115,15 @@ pub enum Message {
 impl Message {
     /// The message as it goes over the wire.
     pub fn to_bytes(&self) -> Bytes {
-        match serde_json::to_vec(self) {
-            Ok(bytes) => bytes.into(),
+        // Room for all of most messages: a buffer that grows is copied.
+        const AROUND_BYTES: usize = 160;
+        let data = match self {
+            Self::Response { data, .. } => data.len_bytes(),
+            _ => AROUND_BYTES,
+        };
+        let mut bytes = Vec::with_capacity(data + AROUND_BYTES);
+        match serde_json::to_writer(&mut bytes, self) {
+            Ok(()) => bytes.into(),
             Err(error) => {
                 tracing::error!(%error, "a message has no JSON form");
                 Bytes::from_static(br#"{"type":"error","error":{"code":"INTERNAL_ERROR","message":"the server could not do this","retryable":true}}"#)

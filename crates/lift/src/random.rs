@@ -1,16 +1,37 @@
 //! Randomness for ids and jitter: nothing comes in, numbers that no one can foresee go out.
 
+use std::cell::RefCell;
+
+/// Numbers that a thread asks the system for at a time: each call is a system call.
+const AT_ONCE: usize = 64;
+
+thread_local! {
+    /// Those that nobody has got yet.
+    static LEFT: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+}
+
 /// 64 random bits; falls back on a hash of the process's own seed where the system has none.
 pub(crate) fn u64() -> u64 {
     #[cfg(feature = "test-util")]
     if let Some(number) = seeded::next() {
         return number;
     }
-    getrandom::u64().unwrap_or_else(|error| {
+    LEFT.with_borrow_mut(next).unwrap_or_else(|error| {
         use std::hash::{BuildHasher, RandomState};
         tracing::error!(%error, "the system gave no randomness");
         RandomState::new().hash_one(())
     })
+}
+
+fn next(left: &mut Vec<u64>) -> Result<u64, getrandom::Error> {
+    if let Some(number) = left.pop() {
+        return Ok(number);
+    }
+    let mut bytes = [0; AT_ONCE * size_of::<u64>()];
+    getrandom::fill(&mut bytes)?;
+    let (numbers, _) = bytes.as_chunks();
+    left.extend(numbers.iter().map(|bytes| u64::from_le_bytes(*bytes)));
+    left.pop().map_or_else(getrandom::u64, Ok)
 }
 
 /// The random part of a ULID.

@@ -20,7 +20,7 @@ use lift::identity::{Denied, Handshake};
 use lift::outbound::Hold;
 use lift::request::Follow;
 use lift_apigw::authorizer::{Effect, Request, Response as Policy};
-use lift_apigw::event::{Event, Message, RequestContext};
+use lift_apigw::event::{Event, RequestContext};
 use lift_apigw::fields::Params;
 use lift_apigw::response::Response;
 
@@ -135,7 +135,8 @@ pub async fn handle(runtime: &Runtime, event: &[u8]) -> Result<Handled, Failure>
             })
         }
         Event::Message(message) => {
-            let (text, after) = answer(runtime, &message).await?;
+            let connection = Arc::new(connection(&message.context)?);
+            let (text, after) = answer(runtime, connection, &message.body).await;
             let text = String::from_utf8_lossy(&text).into_owned();
             Ok(Handled {
                 body: write(&Response::ok().with_body(text)),
@@ -156,24 +157,22 @@ pub async fn handle(runtime: &Runtime, event: &[u8]) -> Result<Handled, Failure>
 
 /// Answers a message with the text of the reply: what [`handle`] puts into a proxy response, for a
 /// gateway in this process.
-///
-/// # Errors
-/// When the event carries no identity.
-pub async fn answer(runtime: &Runtime, message: &Message<'_>) -> Result<(Bytes, After), Failure> {
-    let connection = Arc::new(connection(&message.context)?);
-    let reply = runtime
-        .message(Arc::clone(&connection), &message.body)
-        .await;
+pub async fn answer(runtime: &Runtime, connection: Arc<Connection>, text: &str) -> (Bytes, After) {
+    let reply = runtime.message(Arc::clone(&connection), text).await;
     let after = After {
         connection,
         follow: reply.follow,
         hold: reply.hold,
         following: reply.following,
     };
-    Ok((reply.message.to_bytes(), after))
+    (reply.message.to_bytes(), after)
 }
 
-fn connection(context: &RequestContext<'_>) -> Result<Connection, Failure> {
+/// The connection that an event belongs to: the same for all of its messages.
+///
+/// # Errors
+/// When the event carries no identity.
+pub fn connection(context: &RequestContext<'_>) -> Result<Connection, Failure> {
     Ok(Connection {
         id: ConnectionId::new(context.connection_id.as_ref()),
         identity: identity::decode(context.authorizer.as_ref())

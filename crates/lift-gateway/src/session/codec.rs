@@ -7,31 +7,32 @@ use std::fmt;
 use std::ops::Deref;
 
 use bytes::Bytes;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::rules::Limits;
 use super::{Input, Violation};
 
 /// Bytes that are UTF-8.
 #[derive(Clone, PartialEq, Eq, Default)]
-pub struct Text(Bytes);
+pub struct Text(Utf8Bytes);
 
 impl Text {
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).expect("checked when it was made")
+        self.0.as_str()
     }
 
     /// The text's bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        self.as_str().as_bytes()
     }
 
     /// The text's bytes, not copied.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
-        self.0
+        self.0.into()
     }
 }
 
@@ -56,7 +57,7 @@ impl From<String> for Text {
 
 impl From<&str> for Text {
     fn from(text: &str) -> Self {
-        Self(Bytes::copy_from_slice(text.as_bytes()))
+        Self(text.into())
     }
 }
 
@@ -64,8 +65,9 @@ impl TryFrom<Bytes> for Text {
     type Error = NotUtf8;
 
     fn try_from(bytes: Bytes) -> Result<Self, NotUtf8> {
-        match std::str::from_utf8(&bytes) {
-            Ok(_) => Ok(Self(bytes)),
+        // A `Bytes` is cloned by counting.
+        match Utf8Bytes::try_from(bytes.clone()) {
+            Ok(text) => Ok(Self(text)),
             Err(source) => Err(NotUtf8 { bytes, source }),
         }
     }

@@ -3,8 +3,9 @@
 //! Source: developer guide, "Set up a WebSocket API integration request" and "… Lambda
 //! authorizers" (the latter's headers hold `Connection` and `Upgrade`, the former's do not).
 
+use std::any::Any;
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use lift_apigw::authorizer::Request;
@@ -28,6 +29,7 @@ pub(super) struct Facts {
     user_agent: Option<String>,
     source_ip: String,
     domain_name: String,
+    kept: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Facts {
@@ -49,6 +51,7 @@ impl Facts {
             user_agent: upgrade.last("User-Agent").map(str::to_owned),
             source_ip: upgrade.source_ip.clone(),
             domain_name: host.unwrap_or_default().to_owned(),
+            kept: OnceLock::new(),
         }
     }
 
@@ -216,6 +219,40 @@ impl FunctionEvent {
             Form::Json(_) => None,
             Form::Message(event) => Some(event.message()),
         }
+    }
+
+    /// What the client sent, without the rest of its event.
+    #[must_use]
+    pub fn text(&self) -> Option<&Text> {
+        match &self.0 {
+            Form::Json(_) => None,
+            Form::Message(event) => Some(&event.body),
+        }
+    }
+
+    /// What a function in this process made of the connection at its first message, and need not
+    /// make again at each: the event's part that is the same for all of them. There is one such
+    /// value a connection; one of another type is made each time.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub fn keep<T: Send + Sync + 'static, E>(
+        &self,
+        make: impl FnOnce(&Message<'_>) -> Result<T, E>,
+    ) -> Option<Result<Arc<T>, E>> {
+        let Form::Message(event) = &self.0 else {
+            return None;
+        };
+        let kept = &event.facts.kept;
+        if let Some(Ok(known)) = kept.get().map(|kept| Arc::clone(kept).downcast()) {
+            return Some(Ok(known));
+        }
+        let made = make(&event.message()).map(Arc::new);
+        Some(made.inspect(|made| {
+            let made: Arc<dyn Any + Send + Sync> = Arc::clone(made) as _;
+            // Two at once make the same.
+            _ = kept.set(made);
+        }))
     }
 
     /// About how many bytes it has as JSON.

@@ -6,11 +6,17 @@ use crate::{ConnectionId, RequestId};
 #[derive(Clone, Debug)]
 pub(super) struct Ids {
     state: u64,
+    /// The last bytes of the connection's id.
+    tail: [u8; 4],
 }
 
 impl Ids {
-    pub(super) fn new(seed: u64) -> Self {
-        Self { state: seed }
+    pub(super) fn new(seed: u64, connection: ConnectionId) -> Self {
+        let [.., a, b, c, d] = connection.to_bytes();
+        Self {
+            state: seed,
+            tail: [a, b, c, d],
+        }
     }
 
     pub(super) fn request(&mut self) -> RequestId {
@@ -18,11 +24,10 @@ impl Ids {
     }
 
     /// Its last characters are the connection id's, as captured events have it.
-    pub(super) fn message(&mut self, connection: ConnectionId) -> RequestId {
+    pub(super) fn message(&mut self) -> RequestId {
         let mut bytes = self.bytes();
         let [.., a, b, c, d] = &mut bytes;
-        let [.., e, f, g, h] = connection.to_bytes();
-        (*a, *b, *c, *d) = (e, f, g, h);
+        [*a, *b, *c, *d] = self.tail;
         RequestId::from_bytes(bytes)
     }
 

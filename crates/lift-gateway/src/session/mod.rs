@@ -128,7 +128,7 @@ impl Session {
         now: Timestamp,
     ) -> Self {
         let budget = Arc::new(Budget::new(&rules.limits));
-        let mut ids = Ids::new(seed);
+        let mut ids = Ids::new(seed, connection_id);
         Self {
             facts: Arc::new(Facts::new(&rules, &upgrade, connection_id, now)),
             trace: ids.trace(now.epoch_ms()),
@@ -171,7 +171,7 @@ impl Session {
             } => {
                 self.invoked(now, invocation, &outcome, actions);
             }
-            Input::Text(text) => self.message(now, &text, actions),
+            Input::Text(text) => self.message(now, text, actions),
             Input::Binary => self.end(now, Ending::Closed(Close::BINARY), actions),
             // Whether a ping resets API Gateway's idle clock is unverified; here it does not.
             // The codec has queued the pong (RFC 6455 §5.5.2).
@@ -240,6 +240,11 @@ impl Session {
     #[must_use]
     pub fn has_frames(&self) -> bool {
         !self.outbox.is_empty()
+    }
+
+    /// How many messages wait to be written, and their bytes.
+    pub(crate) fn queued(&self) -> (usize, usize) {
+        (self.outbox.len(), self.outbox.bytes())
     }
 
     /// How many more messages the driver may read now; at 0 it leaves them in the transport.
@@ -388,7 +393,7 @@ impl Session {
         }
     }
 
-    fn message(&mut self, now: Timestamp, text: &Text, actions: &mut Vec<Action>) {
+    fn message(&mut self, now: Timestamp, text: Text, actions: &mut Vec<Action>) {
         let Phase::Open { .. } = self.phase else {
             return;
         };
@@ -402,7 +407,7 @@ impl Session {
         if !self.throttle.request(&self.rules, now) {
             return self.send_error(now, error_frame::TOO_MANY_REQUESTS, &request_id);
         }
-        let Some((route, rule)) = route::select(&self.rules, text) else {
+        let Some((route, rule)) = route::select(&self.rules, &text) else {
             return self.send_error(now, error_frame::FORBIDDEN, &request_id);
         };
         if !self.throttle.route(route, rule, now) {
@@ -415,7 +420,7 @@ impl Session {
             }
             return;
         }
-        let message_id = self.ids.message(self.facts.connection_id);
+        let message_id = self.ids.message();
         let event = MessageEvent {
             rules: Arc::clone(&self.rules),
             facts: Arc::clone(&self.facts),
@@ -423,7 +428,7 @@ impl Session {
             request_id,
             message_id,
             now,
-            body: text.clone(),
+            body: text,
         };
         let function = Function::Message {
             route: route.to_owned(),

@@ -216,6 +216,14 @@ impl Outbox {
     pub(super) fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }
+
+    pub(super) fn len(&self) -> usize {
+        self.frames.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
 }
 
 impl Drop for Outbox {

@@ -4,6 +4,7 @@
 //! expressions": a path that is not there is the empty string, a body that is no JSON selects
 //! `$default`. JSONPath's wildcards and filters are not supported.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -172,25 +173,41 @@ impl RouteSelection {
             match part {
                 Part::Literal(text) => key.push_str(text),
                 Part::Body(path) => {
-                    let mut json = serde_json::Deserializer::from_str(message);
-                    let value = Walk(path).deserialize(&mut json)?;
-                    json.end()?;
-                    match value {
-                        Some(value) if key.is_empty() => key = value,
-                        Some(value) => key.push_str(&value),
-                        None => {}
+                    if let Some(value) = find(path, message)? {
+                        key.push_str(&value);
                     }
                 }
             }
         }
         Ok(key)
     }
+
+    /// The same, borrowed from the message where it can be.
+    fn key<'m>(&self, message: &'m str) -> Result<Cow<'m, str>, serde_json::Error> {
+        match self.parts.as_slice() {
+            [Part::Body(path)] => Ok(find(path, message)?.unwrap_or_default()),
+            _ => self.evaluate(message).map(Cow::Owned),
+        }
+    }
+}
+
+fn find<'m>(path: &[Step], message: &'m str) -> Result<Option<Cow<'m, str>>, serde_json::Error> {
+    let mut json = serde_json::Deserializer::from_str(message);
+    let value = Walk(path).deserialize(&mut json)?;
+    json.end()?;
+    Ok(value)
 }
 
 /// The route that takes a message: its exact key, else `$default`; never `$connect` or `$disconnect`.
 pub(super) fn select<'r>(rules: &'r Rules, message: &str) -> Option<(&'r str, &'r Route)> {
-    let key = rules.route_selection.evaluate(message).unwrap_or_default();
-    let exact = match key.as_str() {
+    let is_own = |key: &String| ![CONNECT, DISCONNECT, DEFAULT].contains(&key.as_str());
+    let key = if rules.routes.keys().any(is_own) {
+        rules.route_selection.key(message).unwrap_or_default()
+    } else {
+        // Whatever the message is, there is one route to take.
+        Cow::Borrowed(DEFAULT)
+    };
+    let exact = match key.as_ref() {
         // Asking for them by name is no way to them (*unverified* on API Gateway).
         CONNECT | DISCONNECT => None,
         key => rules.routes.get_key_value(key),
@@ -203,7 +220,7 @@ pub(super) fn select<'r>(rules: &'r Rules, message: &str) -> Option<(&'r str, &'
 struct Walk<'p>(&'p [Step]);
 
 impl<'de> DeserializeSeed<'de> for Walk<'_> {
-    type Value = Option<String>;
+    type Value = Option<Cow<'de, str>>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_any(self)
@@ -211,13 +228,13 @@ impl<'de> DeserializeSeed<'de> for Walk<'_> {
 }
 
 impl Walk<'_> {
-    fn leaf(&self, value: impl fmt::Display) -> Option<String> {
-        self.0.is_empty().then(|| value.to_string())
+    fn leaf(&self, value: impl fmt::Display) -> Option<Cow<'static, str>> {
+        self.0.is_empty().then(|| Cow::Owned(value.to_string()))
     }
 }
 
 impl<'de> Visitor<'de> for Walk<'_> {
-    type Value = Option<String>;
+    type Value = Option<Cow<'de, str>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("any JSON")
@@ -225,17 +242,18 @@ impl<'de> Visitor<'de> for Walk<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         if self.0.is_empty() {
-            return Shown.visit_map(map).map(Some);
+            return Shown.visit_map(map).map(|shown| Some(Cow::Owned(shown)));
         }
+        let (step, rest) = match self.0.split_first() {
+            Some((Step::Key(step), rest)) => (Some(step.as_str()), rest),
+            Some((Step::Index(_), _)) | None => (None, self.0),
+        };
         let mut found = None;
-        while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
-            match self.0.split_first() {
-                Some((Step::Key(step), rest)) if *step == key => {
-                    found = map.next_value_seed(Walk(rest))?;
-                }
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                }
+        while let Some(is_it) = map.next_key_seed(IsKey(step))? {
+            if is_it {
+                found = map.next_value_seed(Walk(rest))?;
+            } else {
+                map.next_value::<IgnoredAny>()?;
             }
         }
         Ok(found)
@@ -243,7 +261,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         if self.0.is_empty() {
-            return Shown.visit_seq(seq).map(Some);
+            return Shown.visit_seq(seq).map(|shown| Some(Cow::Owned(shown)));
         }
         let mut found = None;
         if let Some((Step::Index(index), rest)) = self.0.split_first() {
@@ -256,6 +274,10 @@ impl<'de> Visitor<'de> for Walk<'_> {
         }
         while seq.next_element::<IgnoredAny>()?.is_some() {}
         Ok(found)
+    }
+
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Self::Value, E> {
+        Ok(self.0.is_empty().then_some(Cow::Borrowed(value)))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
@@ -283,6 +305,29 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 }
 
+/// Reads an object's key: whether it is this one.
+struct IsKey<'k>(Option<&'k str>);
+
+impl<'de> DeserializeSeed<'de> for IsKey<'_> {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for IsKey<'_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<bool, E> {
+        Ok(self.0 == Some(key))
+    }
+}
+
 /// Reads a value as text: lists as `[a, b]`, objects as `{a=1, b=2}`, as Java prints them.
 struct Shown;
 
@@ -303,7 +348,7 @@ impl<'de> Visitor<'de> for Shown {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<String, A::Error> {
         let mut pairs = Vec::new();
-        while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
             pairs.push(format!("{key}={}", map.next_value_seed(Self)?));
         }
         Ok(format!("{{{}}}", pairs.join(", ")))

@@ -5,18 +5,17 @@ use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt;
 
-use super::from_fn::Next;
+use super::Asked;
 use crate::error::Error;
-use crate::request::{Reply, Request};
+use crate::request::Reply;
 
 /// Runs the rest and answers for it if it panics.
-pub async fn catch_panic(request: Request, next: Next) -> Reply {
-    let (id, client_id) = (request.id, request.envelope.id.clone());
-    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+pub async fn catch_panic(asked: &Asked, rest: impl Future<Output = Reply>) -> Reply {
+    match AssertUnwindSafe(rest).catch_unwind().await {
         Ok(reply) => reply,
         Err(panic) => {
             let error = Error::internal(format!("a handler panicked: {}", text(&*panic)));
-            Reply::failed(id, client_id, error)
+            Reply::failed(asked.id, asked.client_id.clone(), error)
         }
     }
 }

@@ -1,24 +1,60 @@
 //! Counts and times: one `lift_requests_total` and one `lift_request_seconds` for every message.
 
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use metrics::{Counter, Histogram};
 use tokio::time::Instant;
 
-use super::from_fn::Next;
 use crate::error::Code;
-use crate::request::{Reply, Request};
+use crate::request::Reply;
+
+/// What counts the good answers of each action, looked up in the recorder once: at the first.
+#[derive(Debug, Default)]
+pub struct Counters(BTreeMap<String, OnceLock<(Counter, Histogram)>>);
+
+impl Counters {
+    /// For actions of these names.
+    pub fn new<'a>(actions: impl IntoIterator<Item = &'a str>) -> Self {
+        let actions = actions.into_iter();
+        Self(
+            actions
+                .map(|name| (name.to_owned(), OnceLock::new()))
+                .collect(),
+        )
+    }
+}
 
 /// Counts the reply by its kind. An action that nobody registered is not a label: clients choose
 /// those freely.
-pub async fn metrics(request: Request, next: Next) -> Reply {
+pub async fn metrics(
+    counters: &Counters,
+    action: String,
+    rest: impl Future<Output = Reply>,
+) -> Reply {
     let started = Instant::now();
-    let action = request.envelope.action.clone();
-    let reply = next.run(request).await;
+    let reply = rest.await;
     let code = reply.code();
     // What was refused before its action was looked up may name anything.
     let unchecked = matches!(code, Some(Code::UnknownAction | Code::TokenExpired));
+    let known = counters.0.get(&action).filter(|_| code.is_none());
     let action = if unchecked { "-".to_owned() } else { action };
     let outcome = code.map_or("ok", Code::as_str);
-    metrics::counter!("lift_requests_total", "action" => action.clone(), "outcome" => outcome)
-        .increment(1);
-    metrics::histogram!("lift_request_seconds", "action" => action).record(started.elapsed());
+    let look_up = || {
+        (
+            metrics::counter!("lift_requests_total", "action" => action.clone(), "outcome" => outcome),
+            metrics::histogram!("lift_request_seconds", "action" => action.clone()),
+        )
+    };
+    let looked_up;
+    let (count, seconds) = match known {
+        Some(known) => known.get_or_init(look_up),
+        None => {
+            looked_up = look_up();
+            &looked_up
+        }
+    };
+    count.increment(1);
+    seconds.record(started.elapsed());
     reply
 }

@@ -3,17 +3,16 @@
 
 use std::time::Duration;
 
-use super::from_fn::Next;
+use super::Asked;
 use crate::error::{Code, Error};
-use crate::request::{Reply, Request};
+use crate::request::Reply;
 
 /// Runs the rest for at most `longest`; the message's own `timeout_ms` is the router's affair.
-pub async fn timeout(request: Request, next: Next, longest: Duration) -> Reply {
-    let (id, client_id) = (request.id, request.envelope.id.clone());
-    tokio::time::timeout(longest, next.run(request))
+pub async fn timeout(asked: &Asked, longest: Duration, rest: impl Future<Output = Reply>) -> Reply {
+    tokio::time::timeout(longest, rest)
         .await
         .unwrap_or_else(|_elapsed| {
             let error = Error::new(Code::Timeout, "the request's deadline passed");
-            Reply::failed(id, client_id, error)
+            Reply::failed(asked.id, asked.client_id.clone(), error)
         })
 }

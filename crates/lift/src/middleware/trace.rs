@@ -1,12 +1,11 @@
 //! A span around every message: ids and what the client calls its trace context, never a payload or a token.
 
-use tracing::Instrument;
+use tracing::Span;
 
-use super::from_fn::Next;
-use crate::request::{Reply, Request};
+use crate::request::Request;
 
-/// Runs the rest within a span that names the request, its action, owner and connection.
-pub async fn trace(request: Request, next: Next) -> Reply {
+/// A span that names the request, its action, owner and connection.
+pub fn span(request: &Request) -> Span {
     let span = tracing::info_span!(
         "request",
         request_id = %request.id,
@@ -19,5 +18,5 @@ pub async fn trace(request: Request, next: Next) -> Reply {
     if !metadata.is_empty() {
         span.record("metadata", tracing::field::debug(metadata));
     }
-    next.run(request).instrument(span).await
+    span
 }

@@ -1,6 +1,6 @@
 //! A running task's side of its lease: progress and checkpoints go in, the wish to stop comes out.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -102,7 +102,8 @@ impl Ends {
 impl Task {
     /// The task of a sync handler: nobody asks how far it is, and it cannot go on elsewhere.
     pub(crate) fn unattended() -> Self {
-        Ends::new(None, 1, 0).0
+        static ONE_FOR_ALL: LazyLock<Task> = LazyLock::new(|| Ends::new(None, 1, 0).0);
+        ONE_FOR_ALL.clone()
     }
 
     /// Waits for an update that was not taken yet. Nothing is lost if it is dropped.

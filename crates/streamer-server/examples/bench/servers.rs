@@ -87,9 +87,8 @@ fn turn_round(bytes: &[u8], written: &mut Vec<u8>) -> Option<usize> {
 pub(crate) async fn gateway_echo() -> Result<()> {
     use lift_gateway::{Answer, Gateway, Integration, Invocation, InvokeError, Rules};
     let echo = tower::service_fn(async |invocation: Invocation| {
-        let message = invocation.event.message();
-        let body = message.map(|message| message.body.into_owned());
-        Ok::<_, InvokeError>(Answer::text(body.unwrap_or_default().into()))
+        let text = invocation.event.text().cloned();
+        Ok::<_, InvokeError>(Answer::text(text.unwrap_or_default()))
     });
     let rules = Rules::default().two_way("$default").two_way("echo");
     let gateway = Gateway::new(rules, Integration::new(echo));
