@@ -43,6 +43,36 @@ impl Environment {
     }
 }
 
+/// What `lift dev` finds of the developer's own.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Aws {
+    /// `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`.
+    pub(crate) keys: Option<(String, String)>,
+    /// `AWS_SESSION_TOKEN`.
+    pub(crate) session_token: Option<String>,
+    /// `LIFT_DYNAMODB_LOCAL`: where the files of DynamoDB Local are.
+    pub(crate) dynamodb_local: Option<PathBuf>,
+    /// `XDG_CACHE_HOME`, or its default.
+    pub(crate) cache: PathBuf,
+}
+
+impl Aws {
+    pub(crate) fn read() -> Self {
+        let text = |name: &str| {
+            let value = std::env::var_os(name).and_then(|value| value.into_string().ok());
+            value.filter(|value| !value.is_empty())
+        };
+        let path = |name: &str| std::env::var_os(name).map(PathBuf::from);
+        let home = || path("HOME").unwrap_or_default().join(".cache");
+        Self {
+            keys: text("AWS_ACCESS_KEY_ID").zip(text("AWS_SECRET_ACCESS_KEY")),
+            session_token: text("AWS_SESSION_TOKEN"),
+            dynamodb_local: path("LIFT_DYNAMODB_LOCAL"),
+            cache: path("XDG_CACHE_HOME").unwrap_or_else(home),
+        }
+    }
+}
+
 /// What `lift ws` works with.
 #[derive(Debug)]
 pub(crate) struct Ws {

@@ -73,7 +73,9 @@ impl Access {
         };
         // The key is everybody's; whose call it is stands in the session token.
         let token = head.headers.get("x-amz-security-token");
-        let token = token.and_then(|token| token.to_str().ok()).unwrap_or_default();
+        let token = token
+            .and_then(|token| token.to_str().ok())
+            .unwrap_or_default();
         let mut functions = self.functions.iter();
         let caller = functions.find(|(name, _)| session_token(name) == token);
         let find = |key: &str| {
@@ -120,12 +122,24 @@ fn arn(rules: &Rules, call: &Call) -> String {
 fn allows(statements: &[Statement], action: &str, resource: &str) -> bool {
     let action = action.to_ascii_lowercase();
     let concerns = |statement: &&Statement| {
-        let mut actions = statement.actions.iter().map(|pattern| pattern.to_ascii_lowercase());
+        let mut actions = statement
+            .actions
+            .iter()
+            .map(|pattern| pattern.to_ascii_lowercase());
         actions.any(|pattern| matches_pattern(&pattern, &action))
-            && statement.resources.iter().any(|pattern| matches_pattern(pattern, resource))
+            && statement
+                .resources
+                .iter()
+                .any(|pattern| matches_pattern(pattern, resource))
     };
-    let effects = || statements.iter().filter(concerns).map(|statement| statement.effect);
-    effects().any(|effect| effect == Effect::Allow) && !effects().any(|effect| effect == Effect::Deny)
+    let effects = || {
+        statements
+            .iter()
+            .filter(concerns)
+            .map(|statement| statement.effect)
+    };
+    effects().any(|effect| effect == Effect::Allow)
+        && !effects().any(|effect| effect == Effect::Deny)
 }
 
 fn forbidden(error_type: &str, why: &str) -> Box<Response<ResponseBody>> {

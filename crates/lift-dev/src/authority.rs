@@ -94,7 +94,9 @@ fn sign(host: &str) -> Result<(String, ServerConfig), Box<dyn std::error::Error 
     let root_certificate = root.self_signed(&root_key)?;
     let issuer = Issuer::new(root, root_key);
 
-    let mut names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
+    let mut names = ["localhost", "127.0.0.1", "::1"]
+        .map(str::to_owned)
+        .to_vec();
     if !names.iter().any(|name| name == host) {
         names.push(host.to_owned());
     }

@@ -89,10 +89,14 @@ impl Door {
         });
         match opened.await {
             Some(Ok(Opened::Plain(stream))) => {
-                visit.http(stream, |request| self.answer(request, peer)).await;
+                visit
+                    .http(stream, |request| self.answer(request, peer))
+                    .await;
             }
             Some(Ok(Opened::Tls(stream))) => {
-                visit.http(stream, |request| self.answer(request, peer)).await;
+                visit
+                    .http(stream, |request| self.answer(request, peer))
+                    .await;
             }
             Some(Err(error)) => tracing::debug!(%error, %peer, "no TLS handshake"),
             None => tracing::debug!(%peer, "nothing came"),
@@ -116,7 +120,11 @@ impl Door {
         }
     }
 
-    async fn upgrade(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<ResponseBody> {
+    async fn upgrade(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Response<ResponseBody> {
         let response = self.gateway.handle(request, peer).await;
         self.feed.put(Entry::Connected {
             api: self.api.to_string(),
@@ -200,7 +208,11 @@ impl Door {
     }
 
     /// `GET` shows the faults in force; `PUT` replaces them, from this machine alone.
-    async fn control(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<ResponseBody> {
+    async fn control(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Response<ResponseBody> {
         if !peer.ip().to_canonical().is_loopback() {
             return plain(StatusCode::FORBIDDEN, r#"{"message":"Forbidden"}"#);
         }

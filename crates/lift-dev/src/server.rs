@@ -27,7 +27,7 @@ use crate::faults::{Fault, Faults};
 use crate::faulty;
 use crate::feed::Feed;
 use crate::lambda::{self, Call, Failure, Freeze, Functions};
-use crate::plan::{self, Plan, Schedule};
+use crate::plan::{self, Mapping, Plan, Schedule};
 use crate::streams::{self, InvokeFailed};
 
 /// How a plan runs.
@@ -134,6 +134,18 @@ pub struct Endpoint {
     pub management_url: String,
 }
 
+impl Endpoint {
+    fn new(api: &plan::Api, domain: &str) -> Self {
+        let stage = &api.stage;
+        Self {
+            api: api.logical_id.clone(),
+            url: format!("ws://{domain}/{stage}"),
+            tls_url: format!("wss://{domain}/{stage}"),
+            management_url: format!("https://{domain}/{stage}"),
+        }
+    }
+}
+
 /// A plan that runs. Dropping it ends the functions.
 #[derive(Debug)]
 pub struct Dev {
@@ -157,81 +169,43 @@ impl Dev {
         first: TcpListener,
         feed: Feed,
     ) -> Result<Self, StartError> {
-        let io = |what: &str| {
-            let what = what.to_owned();
-            move |source| StartError::Io { what, source }
-        };
         let address = first.local_addr().map_err(io("the port has no address"))?;
         let state = &settings.state();
-        make_state(state).map_err(io(&format!("`{}` cannot be made", state.display())))?;
+        make_state(state).map_err(io(format!("`{}` cannot be made", state.display())))?;
         let host = named(address.ip());
         let authority = Authority::make(state, &host).map_err(io("no certificate can be made"))?;
-
-        let mut environment = settings.environment.clone();
-        let mut set = |name: &str, value: String| environment.insert(name.to_owned(), value);
-        for (name, value) in authority.environment() {
-            set(name, value);
-        }
-        match (&settings.dynamodb, plan.tables.first()) {
-            (Some(dynamodb), _) => {
-                set("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.endpoint());
-                set("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", dynamodb.endpoint());
-                for table in &plan.tables {
-                    if tables::make(dynamodb, table).await? == Made::New {
-                        feed.notice(format!("table `{}` created", table.name));
-                    }
-                }
-            }
-            (None, Some(table)) => {
-                let table = table.name.clone();
-                return Err(StartError::NoDynamoDb { table });
-            }
-            (None, None) => {}
-        }
-        let own = format!("http://{host}:{}", address.port());
-        set("AWS_ENDPOINT_URL_LAMBDA", own);
-        if let [api] = plan.apis.as_slice() {
-            let url = format!("https://{host}:{}/{}", address.port(), api.stage);
-            set("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI", url);
-        }
+        make_tables(&plan, &settings, &feed).await?;
         for mapping in &plan.mappings {
             streams::rules::Rules::new(mapping, settings.speed).map_err(|source| {
                 let mapping = mapping.logical_id.clone();
                 StartError::Mapping { mapping, source }
             })?;
         }
-        let access = Access::new(settings.signatures, &plan).map(Arc::new);
-        let functions = Functions::new(
-            &plan,
-            lambda::Settings {
-                cold_start: settings.faults.time(Fault::ColdStart),
-                freeze: settings.freeze,
-                environments_max: settings.environments_max,
-                environment,
-                failures: state.join("failures"),
-                speed: settings.speed,
-                directory: Some(settings.directory.clone()),
-                ..lambda::Settings::default()
-            },
-            feed.clone(),
-        )?;
+        let at = format!("{host}:{}", address.port());
+        let running = lambda::Settings {
+            cold_start: settings.faults.time(Fault::ColdStart),
+            freeze: settings.freeze,
+            environments_max: settings.environments_max,
+            environment: environment(&plan, &settings, &authority, &at),
+            failures: state.join("failures"),
+            speed: settings.speed,
+            directory: Some(settings.directory.clone()),
+            ..lambda::Settings::default()
+        };
+        let functions = Functions::new(&plan, running, feed.clone())?;
 
+        let access = Access::new(settings.signatures, &plan).map(Arc::new);
         let faults: Shared = Arc::new(Mutex::new(settings.faults.clone()));
-        let mut listeners = ports(first, plan.apis.len()).map_err(io("a port is taken"))?;
+        let listeners = ports(first, plan.apis.len()).map_err(io("a port is taken"))?;
         let mut doors = Vec::new();
         let mut endpoints = Vec::new();
-        for (api, listener) in plan.apis.iter().zip(listeners.drain(..)) {
+        for (api, listener) in plan.apis.iter().zip(listeners) {
             let address = listener.local_addr().map_err(io("a port has no address"))?;
             let domain = format!("{host}:{}", address.port());
             let rules = rules(api, &plan, &domain, &settings)?;
             let inner = functions.integration(api);
             let integration = faulty::integration(inner, api, &functions, &faults);
-            endpoints.push(Endpoint {
-                api: api.logical_id.clone(),
-                url: format!("ws://{domain}/{}", api.stage),
-                tls_url: format!("wss://{domain}/{}", api.stage),
-                management_url: format!("https://{domain}/{}", api.stage),
-            });
+            endpoints.push(Endpoint::new(api, &domain));
             let door = Door {
                 api: api.logical_id.as_str().into(),
                 gateway: Gateway::new(rules, integration),
@@ -272,43 +246,20 @@ impl Dev {
     }
 
     /// Serves until the shutdown; then connections are drained and functions ended.
-    pub async fn run(self, shutdown: CancellationToken) {
+    pub async fn run(mut self, shutdown: CancellationToken) {
         let tasks = TaskTracker::new();
-        for (door, listener) in self.doors {
+        for (door, listener) in std::mem::take(&mut self.doors) {
             tasks.spawn(door.serve(listener, self.authority.clone(), shutdown.clone()));
         }
-        for mapping in &self.plan.mappings {
-            let Some(dynamodb) = &self.settings.dynamodb else {
-                break;
-            };
-            let faults = &self.settings.faults;
-            let settings = streams::Settings {
-                endpoint: dynamodb.clone(),
-                account: self.plan.account.clone(),
-                failures: self.settings.state().join("failures"),
-                speed: self.settings.speed,
-                faults: streams::Faults {
-                    duplicate: faults.per_mille(Fault::DuplicateRecords),
-                    reorder: faults.per_mille(Fault::ReorderRecords),
-                    seed: faults.seed(),
-                },
-                iterator_age: watch::Sender::default(),
-                opened: watch::Sender::default(),
-            };
-            let (mapping, feed) = (mapping.clone(), self.feed.clone());
-            let (functions, shutdown) = (self.functions.clone(), shutdown.clone());
-            tasks.spawn(async move {
-                let invoke = |event| invoke(&functions, &mapping.function, event);
-                let run = streams::run(&mapping, settings, feed.clone(), invoke, shutdown);
-                if let Err(error) = run.await {
-                    feed.notice(format!("{error}: {}", error.source().map(ToString::to_string).unwrap_or_default()));
-                }
-            });
+        if let Some(dynamodb) = &self.settings.dynamodb {
+            for mapping in &self.plan.mappings {
+                tasks.spawn(self.reading(mapping, dynamodb, shutdown.clone()));
+            }
         }
         for schedule in &self.plan.schedules {
             let every = schedule.every / self.settings.speed.get();
             let (functions, schedule) = (self.functions.clone(), schedule.clone());
-            let plan = Arc::new((self.plan.account.clone(), self.plan.region.clone()));
+            let plan = (self.plan.account.clone(), self.plan.region.clone());
             let shutdown = shutdown.clone();
             tasks.spawn(async move {
                 let ticks = tick(&functions, &schedule, &plan, every);
@@ -319,9 +270,91 @@ impl Dev {
         tasks.wait().await;
         self.functions.shut_down().await;
     }
+
+    /// Reads a mapping's stream until the shutdown.
+    fn reading(
+        &self,
+        mapping: &Mapping,
+        dynamodb: &dynamodb::Client,
+        shutdown: CancellationToken,
+    ) -> impl Future<Output = ()> + 'static {
+        let faults = &self.settings.faults;
+        let settings = streams::Settings {
+            endpoint: dynamodb.clone(),
+            account: self.plan.account.clone(),
+            failures: self.settings.state().join("failures"),
+            speed: self.settings.speed,
+            faults: streams::Faults {
+                duplicate: faults.per_mille(Fault::DuplicateRecords),
+                reorder: faults.per_mille(Fault::ReorderRecords),
+                seed: faults.seed(),
+            },
+            iterator_age: watch::Sender::default(),
+            opened: watch::Sender::default(),
+        };
+        let (mapping, feed, functions) =
+            (mapping.clone(), self.feed.clone(), self.functions.clone());
+        async move {
+            let invoke = |event| invoke(&functions, &mapping.function, event);
+            let run = streams::run(&mapping, settings, feed.clone(), invoke, shutdown);
+            if let Err(error) = run.await {
+                let cause = error.source().map(|cause| format!(": {cause}"));
+                feed.notice(format!("{error}{}", cause.unwrap_or_default()));
+            }
+        }
+    }
 }
 
-async fn invoke(functions: &Functions, function: &str, event: Bytes) -> Result<Bytes, InvokeFailed> {
+/// Says what was tried.
+fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> StartError {
+    let what = what.into();
+    move |source| StartError::Io { what, source }
+}
+
+/// # Errors
+/// A table cannot be created, or there is no endpoint to create it on.
+async fn make_tables(plan: &Plan, settings: &Settings, feed: &Feed) -> Result<(), StartError> {
+    for table in &plan.tables {
+        let Some(dynamodb) = &settings.dynamodb else {
+            let table = table.name.clone();
+            return Err(StartError::NoDynamoDb { table });
+        };
+        if tables::make(dynamodb, table).await? == Made::New {
+            feed.notice(format!("table `{}` created", table.name));
+        }
+    }
+    Ok(())
+}
+
+/// What every function finds in its environment, so that SDKs call what runs here.
+fn environment(
+    plan: &Plan,
+    settings: &Settings,
+    authority: &Authority,
+    at: &str,
+) -> BTreeMap<String, String> {
+    let mut environment = settings.environment.clone();
+    let mut set = |name: &str, value: String| environment.insert(name.to_owned(), value);
+    for (name, value) in authority.environment() {
+        set(name, value);
+    }
+    if let Some(dynamodb) = &settings.dynamodb {
+        set("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.endpoint());
+        set("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", dynamodb.endpoint());
+    }
+    set("AWS_ENDPOINT_URL_LAMBDA", format!("http://{at}"));
+    if let [api] = plan.apis.as_slice() {
+        let url = format!("https://{at}/{}", api.stage);
+        set("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI", url);
+    }
+    environment
+}
+
+async fn invoke(
+    functions: &Functions,
+    function: &str,
+    event: Bytes,
+) -> Result<Bytes, InvokeFailed> {
     let answer = functions.invoke(call(function, event, "stream")).await;
     answer.map_err(|failure| match failure {
         Failure::Throttled(_) => InvokeFailed::Throttled,
@@ -393,12 +426,13 @@ fn ports(first: TcpListener, apis: usize) -> io::Result<Vec<TcpListener>> {
     let address = first.local_addr()?;
     let mut listeners = vec![first];
     for i in 1..apis {
-        let port = u16::try_from(i).ok().and_then(|i| address.port().checked_add(i));
+        let port = u16::try_from(i)
+            .ok()
+            .and_then(|i| address.port().checked_add(i));
         let port = port.ok_or_else(|| io::Error::other("no ports after 65535"))?;
         let next = SocketAddr::new(address.ip(), port);
-        let bound = listener::bind(next).map_err(|error| {
-            io::Error::new(error.kind(), format!("{next}: {error}"))
-        })?;
+        let bound = listener::bind(next)
+            .map_err(|error| io::Error::new(error.kind(), format!("{next}: {error}")))?;
         listeners.push(bound);
     }
     Ok(listeners)
@@ -424,7 +458,10 @@ fn rules(
     rules.api.stage_variables.clone_from(&api.stage_variables);
     rules.paths = Paths::stage(&api.stage);
     rules.management = Management::Unsigned;
-    rules.route_selection = api.route_selection.parse().map_err(|e| wrong(format!("{e}")))?;
+    rules.route_selection = api
+        .route_selection
+        .parse()
+        .map_err(|e| wrong(format!("{e}")))?;
     for route in &api.routes {
         let mut made = lift_gateway::Route::default();
         made.integration = match &route.integration {
@@ -437,7 +474,10 @@ fn rules(
         rules = rules.route(route.key.clone(), made);
     }
     if let Some(authorizer) = &api.authorizer {
-        let sources = authorizer.identity_sources.iter().map(|source| source.parse());
+        let sources = authorizer
+            .identity_sources
+            .iter()
+            .map(|source| source.parse());
         let mut asked = AuthorizerRules::default();
         asked.identity_sources = sources
             .collect::<Result<_, _>>()

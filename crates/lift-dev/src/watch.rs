@@ -25,14 +25,25 @@ const BUILD_LINES: usize = 40;
 /// Extensions of files that are no sources.
 const MADE_EXTENSIONS: &[&str] = &["pyc", "log", "out", "tmp", "swp", "swx", "jsonl"];
 /// Directories whose content is made, not written.
-const MADE: &[&str] = &[".lift", ".git", "target", "node_modules", "__pycache__", ".venv"];
+const MADE: &[&str] = &[
+    ".lift",
+    ".git",
+    "target",
+    "node_modules",
+    "__pycache__",
+    ".venv",
+];
 
 /// Builds what must be built before anything can run; equal commands once.
 ///
 /// # Errors
 /// A command fails; its last lines are in the error.
 pub async fn build_all(plan: &Plan, directory: &Path, feed: &Feed) -> io::Result<()> {
-    let commands: BTreeSet<_> = plan.functions.iter().filter_map(|f| f.build.as_ref()).collect();
+    let commands: BTreeSet<_> = plan
+        .functions
+        .iter()
+        .filter_map(|f| f.build.as_ref())
+        .collect();
     for command in commands {
         let started = Instant::now();
         build(command, directory).await?;
@@ -49,10 +60,12 @@ async fn build(command: &str, directory: &Path) -> io::Result<()> {
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
-    let output = tokio::time::timeout(BUILD_TIMEOUT, run).await.map_err(|_late| {
-        let why = format!("`{command}` did not end in {} s", BUILD_TIMEOUT.as_secs());
-        io::Error::new(io::ErrorKind::TimedOut, why)
-    })??;
+    let output = tokio::time::timeout(BUILD_TIMEOUT, run)
+        .await
+        .map_err(|_late| {
+            let why = format!("`{command}` did not end in {} s", BUILD_TIMEOUT.as_secs());
+            io::Error::new(io::ErrorKind::TimedOut, why)
+        })??;
     if ExitStatus::success(&output.status) {
         return Ok(());
     }
@@ -61,7 +74,10 @@ async fn build(command: &str, directory: &Path) -> io::Result<()> {
     let lines: Vec<_> = said.lines().collect();
     let last = lines.get(lines.len().saturating_sub(BUILD_LINES)..);
     let last = last.unwrap_or_default().join("\n");
-    Err(io::Error::other(format!("`{command}`: {}\n{last}", output.status)))
+    Err(io::Error::other(format!(
+        "`{command}`: {}\n{last}",
+        output.status
+    )))
 }
 
 /// Watches the code of a plan's functions.
@@ -81,17 +97,18 @@ impl Watch {
     pub fn start(plan: &Plan, directory: &Path) -> notify::Result<Self> {
         let (changed, changes) = mpsc::channel(PATHS_MAX);
         let own = own_output();
-        let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            let Ok(event) = event else { return };
-            if matches!(event.kind, EventKind::Access(_)) {
-                return;
-            }
-            let paths = event.paths.into_iter();
-            for path in paths.filter(|path| !own.iter().flatten().any(|own| own == path)) {
-                // A full queue is a change already.
-                _ = changed.try_send(path);
-            }
-        })?;
+        let mut watcher =
+            notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+                let Ok(event) = event else { return };
+                if matches!(event.kind, EventKind::Access(_)) {
+                    return;
+                }
+                let paths = event.paths.into_iter();
+                for path in paths.filter(|path| !own.iter().flatten().any(|own| own == path)) {
+                    // A full queue is a change already.
+                    _ = changed.try_send(path);
+                }
+            })?;
         let paths: BTreeSet<_> = plan.functions.iter().flat_map(watched).collect();
         for path in paths {
             watcher.watch(&path, RecursiveMode::Recursive)?;
@@ -107,19 +124,29 @@ impl Watch {
     /// Builds and replaces what changes, until the shutdown.
     pub async fn follow(mut self, functions: Functions, feed: Feed, shutdown: CancellationToken) {
         while let Some(changed) = self.next(&shutdown).await {
-            let hit: Vec<_> = self.functions.iter().filter(|f| is_hit(f, &changed)).collect();
+            let hit: Vec<_> = self
+                .functions
+                .iter()
+                .filter(|f| is_hit(f, &changed))
+                .collect();
             for function in hit {
                 let started = Instant::now();
                 if let Some(command) = &function.build {
                     let _held = functions.hold(&function.name);
                     if let Err(error) = build(command, &self.directory).await {
-                        feed.notice(format!("{}: not built, the old code stays: {error}", function.name));
+                        feed.notice(format!(
+                            "{}: not built, the old code stays: {error}",
+                            function.name
+                        ));
                         continue;
                     }
                 }
                 functions.replace(&function.name).await;
                 let took = started.elapsed().as_secs_f32();
-                feed.notice(format!("{}: changed, replaced in {took:.2} s", function.name));
+                feed.notice(format!(
+                    "{}: changed, replaced in {took:.2} s",
+                    function.name
+                ));
             }
         }
     }
@@ -154,7 +181,9 @@ fn watched(function: &Function) -> Vec<PathBuf> {
 fn is_hit(function: &Function, changed: &BTreeSet<PathBuf>) -> bool {
     let watched = watched(function);
     changed.iter().any(|path| {
-        let mut below = watched.iter().filter_map(|root| path.strip_prefix(root).ok());
+        let mut below = watched
+            .iter()
+            .filter_map(|root| path.strip_prefix(root).ok());
         below.any(|path| !is_made(path))
     })
 }

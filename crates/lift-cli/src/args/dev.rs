@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf};
 
-use clap::{Args as Group, ValueEnum, builder::{PossibleValuesParser, TypedValueParser}};
+use clap::{
+    Args as Group, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use lift_dev::{Quota, faults::Wanted};
 
 pub(super) const DEV_EXAMPLES: &str = "\
@@ -88,8 +91,7 @@ pub enum Switch {
 }
 
 fn quota() -> impl TypedValueParser<Value = Quota> {
-    PossibleValuesParser::new(Quota::ALL.map(Quota::name))
-        .try_map(|name| name.parse::<Quota>())
+    PossibleValuesParser::new(Quota::ALL.map(Quota::name)).try_map(|name| name.parse::<Quota>())
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

@@ -41,7 +41,11 @@ async fn check(runtime: &str, file: &str, code: &str) {
     };
     running.line(replaced).await;
     client.send("hello").await;
-    assert_eq!(client.next().await, "hello?", "the same socket, the new code");
+    assert_eq!(
+        client.next().await,
+        "hello?",
+        "the same socket, the new code"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -56,6 +60,7 @@ def handler(event, context):
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edited_node_function_answers_on_the_same_socket() {
-    let code = "exports.handler = async (event) => ({ statusCode: 200, body: event.body + 'MARK' });";
+    let code =
+        "exports.handler = async (event) => ({ statusCode: 200, body: event.body + 'MARK' });";
     check("nodejs20.x", "app.js", code).await;
 }

@@ -28,7 +28,9 @@ async fn check(language: &str) {
 
     for refused in ["", "?token=guess"] {
         match running.try_client(refused).await {
-            Err(tungstenite::Error::Http(response)) => assert_eq!(response.status(), 401, "{refused}"),
+            Err(tungstenite::Error::Http(response)) => {
+                assert_eq!(response.status(), 401, "{refused}")
+            }
             other => panic!("{refused}: {:?}", other.map(|_| "accepted")),
         }
     }
@@ -36,28 +38,51 @@ async fn check(language: &str) {
     let echo = json!({ "action": "echo", "text": "hello" }).to_string();
     client.send(&echo).await;
     assert_eq!(client.next().await, echo);
-    client.send(&json!({ "action": "post", "text": "posted" }).to_string()).await;
+    client
+        .send(&json!({ "action": "post", "text": "posted" }).to_string())
+        .await;
     assert_eq!(client.next().await, "posted");
     client.send(&json!({ "action": "gone" }).to_string()).await;
     assert_eq!(client.next().await, "GoneException");
-    client.send(&json!({ "action": "nothing" }).to_string()).await;
+    client
+        .send(&json!({ "action": "nothing" }).to_string())
+        .await;
     assert_eq!(client.next().await, "no action nothing");
-    client.send(&json!({ "action": "note", "id": language, "text": "this" }).to_string()).await;
+    client
+        .send(&json!({ "action": "note", "id": language, "text": "this" }).to_string())
+        .await;
     assert_eq!(client.next().await, "kept this");
     let batch = running.line(|line| line["kind"] == "batch").await;
-    assert_eq!((&batch["records"], &batch["outcome"]), (&json!(1), &json!("ok")));
+    assert_eq!(
+        (&batch["records"], &batch["outcome"]),
+        (&json!(1), &json!("ok"))
+    );
     assert_eq!(running.stop().await.code(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn python_functions_answer_post_authorize_and_consume() {
-    prepare("python", "sh", &["-c", "[ -d .venv ] || { python3 -m venv .venv && .venv/bin/pip install --quiet -r requirements.txt; }"]);
+    prepare(
+        "python",
+        "sh",
+        &[
+            "-c",
+            "[ -d .venv ] || { python3 -m venv .venv && .venv/bin/pip install --quiet -r requirements.txt; }",
+        ],
+    );
     check("python").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn node_functions_answer_post_authorize_and_consume() {
-    prepare("node", "sh", &["-c", "[ -d node_modules ] || npm install --no-audit --no-fund --silent"]);
+    prepare(
+        "node",
+        "sh",
+        &[
+            "-c",
+            "[ -d node_modules ] || npm install --no-audit --no-fund --silent",
+        ],
+    );
     check("node").await;
 }
 

@@ -9,8 +9,8 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};
-use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::{self, Message};
 
 /// Longest wait for one thing: a cold start of every function beside other tests is within it.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -39,7 +39,10 @@ impl Running {
             .args(["dev", "--json", "--listen", "127.0.0.1:0", "--template"])
             .arg(template)
             .args(flags)
-            .env("LIFT_DYNAMODB_LOCAL", root().join("tests/dynamodb-local/jars"))
+            .env(
+                "LIFT_DYNAMODB_LOCAL",
+                root().join("tests/dynamodb-local/jars"),
+            )
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true);
@@ -94,7 +97,10 @@ impl Running {
         let process = rustix::process::Pid::from_raw(id).unwrap();
         rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
         let reading = async { while let Ok(Some(_)) = self.lines.next_line().await {} };
-        let (status, ()) = within("the end", async { tokio::join!(self.child.wait(), reading) }).await;
+        let (status, ()) = within("the end", async {
+            tokio::join!(self.child.wait(), reading)
+        })
+        .await;
         status.unwrap()
     }
 }

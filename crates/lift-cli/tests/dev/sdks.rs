@@ -51,7 +51,11 @@ async fn boto3_and_the_aws_cli_reach_connections() {
     let said = String::from_utf8_lossy(&output.stdout);
     let failed = String::from_utf8_lossy(&output.stderr);
     let each = ["identity 127.0.0.1", "gone", "too large"];
-    let cli = ["post-to-connection 0", "get-connection 0", "delete-connection 0"];
+    let cli = [
+        "post-to-connection 0",
+        "get-connection 0",
+        "delete-connection 0",
+    ];
     let expected = [each, each, cli].concat();
     assert_eq!(said.lines().collect::<Vec<_>>(), expected, "{failed}");
     for text in ["boto3", "boto3", "cli"] {

@@ -1,0 +1,164 @@
+//! In: a template and how it is to run. Out: its APIs on this machine, and what happens in them, line by line.
+
+mod screen;
+mod setup;
+
+use lift_dev::{
+    feed::Feed,
+    plan::Plan,
+    server::{Dev, Settings},
+    watch,
+};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::screen::Screen;
+use crate::{
+    args::dev::{DevArgs, Switch},
+    config::Aws,
+    failure::{Exit, Failure, chain},
+    output::say,
+};
+
+pub(crate) fn run(args: DevArgs) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| failed("the system refuses threads", &error))?;
+    runtime.block_on(dev(args))
+}
+
+async fn dev(args: DevArgs) -> Result<(), Failure> {
+    let template = setup::template(&args)?;
+    let first = lift_dev::bind(args.listen).map_err(|error| {
+        Failure::new(
+            Exit::Failed,
+            format!("cannot listen on {}", args.listen),
+            chain(&error),
+            "end what uses the port, or choose another with `--listen`; port 0 takes a free one",
+        )
+    })?;
+    let address = first
+        .local_addr()
+        .map_err(|error| failed("the port has no address", &error))?;
+    let plan = setup::plan(&template, &args, address)?;
+    let directory = setup::home(&template)?;
+    let aws = Aws::read();
+    let local = match args.dynamodb.as_deref() {
+        Some("local") => Some(setup::dynamodb_local(&aws).await?),
+        Some(_) | None => None,
+    };
+    let settings = setup::settings(&args, &directory, local.as_ref(), aws)?;
+
+    let screen = Screen {
+        json: args.json,
+        quiet: args.quiet,
+    };
+    let (feed, entries) = Feed::new();
+    let showing = TaskTracker::new();
+    showing.spawn(screen.follow(entries));
+    showing.close();
+    let ran = serve(&args, screen, (plan, settings, first), feed.clone()).await;
+    if let Some(local) = local {
+        let ended = local.stop().await;
+        ended.map_err(|error| failed("DynamoDB Local does not end", &error))?;
+    }
+    let missed = feed.missed();
+    drop(feed);
+    showing.wait().await;
+    if missed > 0 {
+        say(&format!(
+            "{missed} lines were not shown: they came too fast"
+        ));
+    }
+    ran
+}
+
+/// Builds, starts and runs until the first Ctrl-C or SIGTERM; a second one does not wait.
+async fn serve(
+    args: &DevArgs,
+    screen: Screen,
+    (plan, settings, first): (Plan, Settings, TcpListener),
+    feed: Feed,
+) -> Result<(), Failure> {
+    let mut stop = Stop::new().map_err(|error| failed("the system refuses signals", &error))?;
+    for skipped in &plan.skipped {
+        feed.notice(format!("skipped: {skipped}"));
+    }
+    let directory = settings.directory.clone();
+    let starting = async {
+        let building = watch::build_all(&plan, &directory, &feed).await;
+        building.map_err(|error| failed("a function's code does not build", &error))?;
+        let watch = match args.watch {
+            Switch::On => Some(
+                watch::Watch::start(&plan, &directory)
+                    .map_err(|error| failed("the code cannot be watched", &error))?,
+            ),
+            Switch::Off => None,
+        };
+        let started = Dev::start(plan, settings, first, feed.clone()).await;
+        let running = started.map_err(|error| failed("the template does not run", &error))?;
+        Ok((running, watch))
+    };
+    let (running, watch) = tokio::select! {
+        started = starting => started?,
+        stopped = stop.next() => return Err(stopped),
+    };
+    screen.begin(args, &running)?;
+    let shutdown = CancellationToken::new();
+    let watching = TaskTracker::new();
+    if let Some(watch) = watch {
+        let functions = running.functions().clone();
+        watching.spawn(watch.follow(functions, feed, shutdown.clone()));
+    }
+    watching.close();
+    let mut run = std::pin::pin!(running.run(shutdown.clone()));
+    tokio::select! {
+        () = &mut run => return Ok(()),
+        _first = stop.next() => shutdown.cancel(),
+    }
+    tokio::select! {
+        () = async { run.await; watching.wait().await } => Ok(()),
+        stopped = stop.next() => Err(stopped),
+    }
+}
+
+/// Ctrl-C and SIGTERM.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) -> Failure {
+        let exit = tokio::select! {
+            _ = self.interrupt.recv() => Exit::Interrupted,
+            _ = self.terminate.recv() => Exit::Terminated,
+        };
+        Failure::new(
+            exit,
+            "stopped before the end",
+            "a signal",
+            "functions are ended with this process",
+        )
+    }
+}
+
+fn failed(what: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
+    Failure::new(
+        Exit::Failed,
+        what,
+        chain(error),
+        "`lift dev --help` shows every option",
+    )
+}
