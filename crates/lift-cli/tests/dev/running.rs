@@ -15,9 +15,16 @@ use tokio_tungstenite::tungstenite::{self, Message};
 /// Longest wait for one thing: a cold start of every function beside other tests is within it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Longest wait for code to be built, from nothing: a compiler and all dependencies.
+const BUILT_WITHIN: Duration = Duration::from_secs(15 * 60);
+
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    let done = tokio::time::timeout(PATIENCE, future).await;
-    done.unwrap_or_else(|_late| panic!("{what} did not come in {PATIENCE:?}"))
+    within_time(PATIENCE, what, future).await
+}
+
+async fn within_time<T>(time: Duration, what: &str, future: impl Future<Output = T>) -> T {
+    let done = tokio::time::timeout(time, future).await;
+    done.unwrap_or_else(|_late| panic!("{what} did not come in {time:?}"))
 }
 
 pub(crate) fn root() -> PathBuf {
@@ -54,7 +61,8 @@ impl Running {
             urls: Vec::new(),
             management: Vec::new(),
         };
-        let first = running.line(|line| line.get("url").is_some()).await;
+        let first = running.find(|line| line.get("url").is_some());
+        let first = within_time(BUILT_WITHIN, "the first API", first).await;
         running.urls.push(first["url"].as_str().unwrap().to_owned());
         let management = first["management_url"].as_str().unwrap();
         running.management.push(management.to_owned());
@@ -63,18 +71,19 @@ impl Running {
 
     /// The next line of output that is meant.
     pub(crate) async fn line(&mut self, is_meant: impl Fn(&Value) -> bool) -> Value {
-        let looking = async {
-            loop {
-                let line = self.lines.next_line().await.unwrap();
-                let line = line.expect("lift dev ended before its line");
-                let line: Value = serde_json::from_str(&line).unwrap();
-                eprintln!("{line}");
-                if is_meant(&line) {
-                    return line;
-                }
+        within("a line of lift dev", self.find(is_meant)).await
+    }
+
+    async fn find(&mut self, is_meant: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let line = self.lines.next_line().await.unwrap();
+            let line = line.expect("lift dev ended before its line");
+            let line: Value = serde_json::from_str(&line).unwrap();
+            eprintln!("{line}");
+            if is_meant(&line) {
+                return line;
             }
-        };
-        within("a line of lift dev", looking).await
+        }
     }
 
     pub(crate) async fn client(&self, query: &str) -> Client {
