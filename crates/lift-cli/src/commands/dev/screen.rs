@@ -59,11 +59,14 @@ impl Screen {
 
     pub(super) async fn follow(self, mut entries: mpsc::Receiver<Entry>) {
         while let Some(entry) = entries.recv().await {
+            if self.quiet {
+                continue;
+            }
             if self.json {
                 let line = serde_json::to_string(&entry).expect("string keys and plain values");
                 // Whoever read it is gone; the functions run on.
                 _ = print(&format!("{line}\n"));
-            } else if !self.quiet {
+            } else {
                 say(&line(&entry));
             }
         }
