@@ -1,6 +1,6 @@
 //! In: seconds a row. Out: round trips through functions in each language behind `lift dev`, and serverless-offline's beside them.
 //!
-//! `cargo build --release -p lift-cli --bins --example bench_dev`, then `target/release/examples/bench_dev [SECONDS]`
+//! `cargo build --release -p lift-cli --bins --example bench_dev`, then `target/release/examples/bench_dev [SECONDS [FLAGS]]`
 //! from the repository's root. The functions are those of `examples/`: `npm install` in `examples/node`, a
 //! `.venv` with its requirements in `examples/python`. serverless-offline runs where `npm install` was
 //! run in `tests/dev-bench`.
@@ -25,27 +25,27 @@ type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
 type Out = Lines<BufReader<ChildStdout>>;
 
 /// Rules of an account that a closed loop would meet.
-const RELAXED: &[&str] = &["connection-rate", "message-rate"];
+const RELAXED: &[&str] = &["connection-rate", "message-rate", "client-rate"];
 const AT_ONCE: [usize; 2] = [1, 32];
 const PATIENCE: Duration = Duration::from_secs(600);
-const SLS_PORT: u16 = 39_101;
+const SLS_PORT: u16 = 21_101;
 /// Starts that are timed; the middle one counts.
 const STARTS: usize = 5;
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let seconds = std::env::args().nth(1).map_or(Ok(3), |text| text.parse())?;
+    let mut arguments = std::env::args().skip(1);
+    let seconds = arguments.next().map_or(Ok(3), |text| text.parse())?;
     let row = Duration::from_secs(seconds);
+    let relaxed = RELAXED.iter().flat_map(|quota| ["--relax", quota]);
+    let flags: Vec<_> = relaxed.map(str::to_owned).chain(arguments).collect();
     let place = Path::new("tests/dev-bench");
-    println!(
-        "lift dev --relax {}; {seconds} s a row",
-        RELAXED.join(" --relax ")
-    );
+    println!("lift dev {}; {seconds} s a row", flags.join(" "));
     println!(
         "| function | connections | round trips/s | p50 ms | p99 ms | gateway's CPU µs/event |"
     );
     println!("|---|--:|--:|--:|--:|--:|");
-    let lift = Server::lift(&place.join("template.yaml")).await?;
+    let lift = Server::lift(&place.join("template.yaml"), &flags).await?;
     let mut node = Vec::new();
     for (name, url) in lift.names.iter().zip(&lift.urls) {
         for connections in AT_ONCE {
@@ -79,7 +79,7 @@ async fn starts(place: &Path) -> Result<()> {
     let mut took = Vec::new();
     for _ in 0..STARTS {
         let started = Instant::now();
-        let lift = Server::lift(&place.join("start.yaml")).await?;
+        let lift = Server::lift(&place.join("start.yaml"), &[]).await?;
         let _socket = open(lift.url()?).await?;
         took.push(started.elapsed());
         lift.end().await?;
@@ -129,8 +129,8 @@ async fn measure(
     for _ in 0..connections {
         sockets.push(open(url).await?);
     }
-    // Environments start for as many messages as are under way.
-    let warm = Duration::from_secs(2);
+    // An environment starts for each message that is under way.
+    let warm = Duration::from_secs(if connections > 1 { 10 } else { 2 });
     (sockets, _) = run(sockets, warm).await?;
     let before = process.map(cpu).transpose()?;
     let started = Instant::now();
@@ -201,7 +201,7 @@ struct Server {
 }
 
 impl Server {
-    async fn lift(template: &Path) -> Result<Self> {
+    async fn lift(template: &Path, flags: &[String]) -> Result<Self> {
         let beside = std::env::current_exe()?;
         let target = beside.ancestors().nth(2).ok_or("no target directory")?;
         let mut command = Command::new(target.join("lift"));
@@ -212,11 +212,11 @@ impl Server {
             "--watch",
             "off",
             "--listen",
-            "127.0.0.1:0",
+            "127.0.0.1:21001",
             "--template",
         ]);
         command.arg(template);
-        command.args(RELAXED.iter().flat_map(|quota| ["--relax", quota]));
+        command.args(flags);
         let (child, mut lines) = spawn(&mut command)?;
         let mut server = Self {
             child,

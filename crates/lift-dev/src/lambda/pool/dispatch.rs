@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::super::failure::Ceiling;
 use super::{
-    ABOUT_TO_BE_FREE, Action, Answered, Attempt, Environment, EnvironmentId, ExtensionKind, Freeze,
+    ABOUT_TO_BE_FREE, Action, Answered, Attempt, Environment, EnvironmentId, ExtensionKind,
     Function, HELD_MAX, INIT, Phase, Pool, Reason, Subscription, Ticket, Waiting,
 };
 
@@ -72,9 +72,6 @@ impl Pool {
             let until = now + function.allowed.timeout;
             let until = by.map_or(until, |by| until.min(by));
             self.deliver(id, ticket, until, cold, out);
-        } else if self.limits.freeze == Freeze::On {
-            environment.frozen = true;
-            out.push(Action::Freeze(id));
         }
     }
 
