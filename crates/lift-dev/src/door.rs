@@ -56,6 +56,8 @@ pub(crate) struct Door {
 pub(crate) struct Late {
     tasks: TaskTracker,
     room: Arc<Semaphore>,
+    /// Nobody is there any more whom they could reach.
+    ended: CancellationToken,
 }
 
 impl Default for Late {
@@ -63,11 +65,18 @@ impl Default for Late {
         Self {
             tasks: TaskTracker::new(),
             room: Arc::new(Semaphore::new(LATE_POSTS_MAX)),
+            ended: CancellationToken::new(),
         }
     }
 }
 
 impl Late {
+    async fn end(&self) {
+        self.ended.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
     fn room(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.room).try_acquire_owned().ok()
     }
@@ -86,8 +95,7 @@ impl Door {
         let drained = async {
             shutdown.cancelled().await;
             gateway.drain(drain).await;
-            self.late.tasks.close();
-            self.late.tasks.wait().await;
+            self.late.end().await;
         };
         let http = HttpLimits::default();
         listener::accept(listener, http, drained, |accepted| {
@@ -263,10 +271,11 @@ impl Door {
         let there = connections.get(&call.connection_id);
         if there.is_ok() {
             let connection = call.connection_id.clone();
+            let ended = self.late.ended.clone();
             self.late.tasks.spawn(async move {
-                tokio::time::sleep(wait).await;
+                let waited = ended.run_until_cancelled(tokio::time::sleep(wait)).await;
                 // Who is gone meanwhile gets nothing, as after any post.
-                _ = connections.post(&connection, body);
+                _ = waited.map(|()| connections.post(&connection, body));
                 drop(room);
             });
         }

@@ -180,6 +180,8 @@ pub enum Detail {
 pub struct Feed {
     happened: mpsc::Sender<Happened>,
     missed: Arc<AtomicU64>,
+    /// Of these, those that have not been told of.
+    untold: Arc<AtomicU64>,
     detail: Detail,
 }
 
@@ -197,6 +199,7 @@ impl Feed {
         let feed = Self {
             happened,
             missed: Arc::default(),
+            untold: Arc::default(),
             detail,
         };
         (feed, receiver)
@@ -213,10 +216,27 @@ impl Feed {
         if self.detail == Detail::Problems && !matches!(entry, Entry::Problem { .. }) {
             return;
         }
-        let at_ms = wall_clock().epoch_ms();
-        if self.happened.try_send(Happened { at_ms, entry }).is_err() {
-            self.missed.fetch_add(1, Ordering::Relaxed);
+        if self.untold.load(Ordering::Relaxed) > 0 {
+            self.tell_of_missed();
         }
+        if !self.send(entry) {
+            self.missed.fetch_add(1, Ordering::Relaxed);
+            self.untold.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Says where something is missing, once there is room for it.
+    fn tell_of_missed(&self) {
+        let untold = self.untold.swap(0, Ordering::Relaxed);
+        let text = format!("{untold} lines are not shown: they came too fast");
+        if untold > 0 && !self.send(Entry::Problem { text }) {
+            self.untold.fetch_add(untold, Ordering::Relaxed);
+        }
+    }
+
+    fn send(&self, entry: Entry) -> bool {
+        let at_ms = wall_clock().epoch_ms();
+        self.happened.try_send(Happened { at_ms, entry }).is_ok()
     }
 
     /// Adds a [`Entry::Notice`].
@@ -233,5 +253,33 @@ impl Feed {
     #[must_use]
     pub fn missed(&self) -> u64 {
         self.missed.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ENTRIES_MAX, Entry, Feed};
+
+    #[test]
+    fn what_has_no_room_is_counted_and_told_where_it_is_missing() {
+        let (feed, mut happened) = Feed::new();
+        let texts = (0..ENTRIES_MAX + 3).map(|i| i.to_string());
+        texts.for_each(|text| feed.notice(text));
+        assert_eq!(feed.missed(), 3);
+        for i in 0..ENTRIES_MAX {
+            let entry = happened.try_recv().unwrap().entry;
+            let text = i.to_string();
+            assert_eq!(entry, Entry::Notice { text });
+        }
+        feed.notice("next");
+        let rest = [(); 2].map(|()| happened.try_recv().unwrap().entry);
+        let told = "3 lines are not shown: they came too fast".to_owned();
+        let next = "next".to_owned();
+        assert_eq!(
+            rest,
+            [Entry::Problem { text: told }, Entry::Notice { text: next }]
+        );
+        assert!(happened.try_recv().is_err());
+        assert_eq!(feed.missed(), 3);
     }
 }

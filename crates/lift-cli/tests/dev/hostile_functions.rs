@@ -84,7 +84,10 @@ timeout_s = {timeout}
 command = ["python3", "app.py", "good"]
 code = "."
 "#,
-            timeout = if habit == "floods" { 60 } else { 1 },
+            timeout = match habit {
+                "hangs" | "idles" => 1,
+                _ => 60,
+            },
         );
         let home = project(&[("lift.toml", &template), ("app.py", CODE)]);
         let running = Running::start(&home.path().join("lift.toml"), &[]).await;
