@@ -16,8 +16,10 @@ pub mod faults;
 mod faulty;
 pub mod lambda;
 pub mod dynamodb;
+pub mod build;
 pub mod watch;
 pub mod feed;
+mod traffic;
 pub mod streams;
 mod clock;
 

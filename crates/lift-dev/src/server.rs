@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lift_gateway::{
-    AuthorizerRules, Gateway, Limits, Management, Paths, Quota, RouteIntegration, Rules, listener,
+    AuthorizerRules, Gateway, Integration, Limits, Management, Paths, Quota, RouteIntegration,
+    Rules, listener,
 };
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -20,15 +21,16 @@ use tokio_util::task::TaskTracker;
 
 use crate::access::{Access, Signatures};
 use crate::authority::Authority;
-use crate::door::{Door, Shared};
+use crate::door::{Door, Late};
 use crate::dynamodb;
 use crate::dynamodb::tables::{self, Made, TableError};
 use crate::faults::{Fault, Faults};
-use crate::faulty;
-use crate::feed::Feed;
-use crate::lambda::{self, Call, Failure, Freeze, Functions};
+use crate::faulty::{Faulty, Shared};
+use crate::feed::{Detail, Feed};
+use crate::lambda::{self, Call, Failure, Fate, Freeze, Functions};
 use crate::plan::{self, Mapping, Plan, Schedule};
 use crate::streams::{self, InvokeFailed};
+use crate::traffic;
 
 /// How a plan runs.
 #[derive(Debug)]
@@ -74,7 +76,7 @@ impl Settings {
 
 impl Settings {
     fn state(&self) -> PathBuf {
-        self.directory.join(".lift")
+        state_of(&self.directory)
     }
 }
 
@@ -189,6 +191,7 @@ impl Dev {
             environment: environment(&plan, &settings, &authority, &at),
             failures: state.join("failures"),
             speed: settings.speed,
+            idle: lambda::Settings::default().idle / settings.speed.get(),
             directory: Some(settings.directory.clone()),
             ..lambda::Settings::default()
         };
@@ -203,16 +206,20 @@ impl Dev {
             let address = listener.local_addr().map_err(io("a port has no address"))?;
             let domain = format!("{host}:{}", address.port());
             let rules = rules(api, &plan, &domain, &settings)?;
-            let inner = functions.integration(api);
-            let integration = faulty::integration(inner, api, &functions, &faults);
-            endpoints.push(Endpoint::new(api, &domain));
-            let door = Door {
+            let faulty = Faulty {
                 api: api.logical_id.as_str().into(),
-                gateway: Gateway::new(rules, integration),
-                functions: functions.clone(),
-                access: access.clone(),
                 faults: Arc::clone(&faults),
                 feed: feed.clone(),
+            };
+            let integration = faulty.clone().integration(api, &functions);
+            endpoints.push(Endpoint::new(api, &domain));
+            let door = Door {
+                gateway: gateway(rules, integration, &faulty.api, &feed),
+                functions: functions.clone(),
+                access: access.clone(),
+                faulty,
+                feed: feed.clone(),
+                late: Late::default(),
             };
             doors.push((door, listener));
         }
@@ -299,9 +306,17 @@ impl Dev {
             let run = streams::run(&mapping, settings, feed.clone(), invoke, shutdown);
             if let Err(error) = run.await {
                 let cause = error.source().map(|cause| format!(": {cause}"));
-                feed.notice(format!("{error}{}", cause.unwrap_or_default()));
+                feed.problem(format!("{error}{}", cause.unwrap_or_default()));
             }
         }
+    }
+}
+
+/// A gateway whose connections the feed shows, where it wants them.
+fn gateway(rules: Rules, integration: Integration, api: &Arc<str>, feed: &Feed) -> Gateway {
+    match feed.detail() {
+        Detail::All => Gateway::observed(rules, integration, traffic::observer(api, feed)),
+        Detail::Problems => Gateway::new(rules, integration),
     }
 }
 
@@ -372,6 +387,7 @@ fn call(function: &str, payload: Bytes, cause: &str) -> Call {
         request_id: None,
         trace: None,
         deadline: None,
+        fate: Fate::Lives,
     }
 }
 
@@ -406,7 +422,13 @@ async fn tick(
     }
 }
 
-fn make_state(state: &Path) -> io::Result<()> {
+/// Where what is kept goes, for a template in this directory.
+pub(crate) fn state_of(directory: &Path) -> PathBuf {
+    directory.join(".lift")
+}
+
+/// Makes the directory of what is kept here, before anything is put into it.
+pub(crate) fn make_state(state: &Path) -> io::Result<()> {
     std::fs::create_dir_all(state.join("failures"))?;
     // What is made is not for a repository.
     std::fs::write(state.join(".gitignore"), "*\n")

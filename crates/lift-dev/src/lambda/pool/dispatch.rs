@@ -107,6 +107,13 @@ impl Pool {
             } else {
                 self.make_room(out).err()
             };
+            // Somebody else's that has answered makes room as soon as it is idle.
+            if refused == Some(Ceiling::Environments)
+                && waited < ABOUT_TO_BE_FREE
+                && self.is_one_about_to_be_free()
+            {
+                return;
+            }
             match refused {
                 None => self.start(now, index, Attempt::First, out),
                 Some(ceiling) => {
@@ -256,6 +263,16 @@ impl Pool {
         let (_, longest) = idle.min().ok_or(Ceiling::Environments)?;
         self.kill(longest, out);
         Ok(())
+    }
+
+    fn is_one_about_to_be_free(&self) -> bool {
+        let answered = |each: &Environment| {
+            let Phase::Busy { answer, .. } = each.phase else {
+                return false;
+            };
+            answer == Answered::Yes
+        };
+        self.environments.values().any(answered)
     }
 
     /// The environment that was used last: the others may be reclaimed.

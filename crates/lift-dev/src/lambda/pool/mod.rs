@@ -494,13 +494,14 @@ impl Pool {
         phases.chain(waiting).min()
     }
 
-    /// An environment of this function: a busy one if there is one.
-    pub(super) fn any_of(&self, function: usize) -> Option<EnvironmentId> {
-        let all = self.of(function);
-        let busy = all
-            .iter()
-            .find(|(_, phase)| matches!(phase, Phase::Busy { .. }));
-        busy.or(all.first()).map(|(id, _)| *id)
+    /// Starts take so much longer from now on.
+    pub(super) fn delay_starts(&mut self, cold_start: Duration) {
+        self.limits.cold_start = cold_start;
+    }
+
+    /// How much longer starts take.
+    pub(super) fn start_delay(&self) -> Duration {
+        self.limits.cold_start
     }
 
     /// How many environments each function has.

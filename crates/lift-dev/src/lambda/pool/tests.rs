@@ -232,6 +232,24 @@ fn limits_throttle_unless_somebody_elses_idle_environment_can_go() {
 }
 
 #[test]
+fn what_somebody_else_has_answered_in_is_waited_for_a_moment() {
+    let begin = [
+        ("invoke 0", "start 1 of 0"),
+        ("next 1", "1 to 1 until 3000 cold"),
+        ("answer 1", ""),
+        ("invoke 1", ""),
+    ];
+    let free = [
+        ("next 1", ""),
+        ("wait 10", "freeze 1, kill 1, start 2 of 1"),
+    ];
+    let script = || Script::new(None, 1, Freeze::On);
+    check(script(), &[begin.as_slice(), &free].concat());
+    let stays = [("wait 99", ""), ("wait 1", "fail 2 environments")];
+    check(script(), &[begin.as_slice(), &stays].concat());
+}
+
+#[test]
 fn a_start_is_tried_again_in_the_functions_own_time() {
     let failed = [
         ("invoke", "start 1 of 0"),
