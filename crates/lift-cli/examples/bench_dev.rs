@@ -212,7 +212,7 @@ impl Server {
             "--watch",
             "off",
             "--listen",
-            "127.0.0.1:21001",
+            "127.0.0.1:0",
             "--template",
         ]);
         command.arg(template);

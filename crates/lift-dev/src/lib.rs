@@ -24,4 +24,3 @@ pub mod streams;
 mod clock;
 
 pub use lift_gateway::Quota;
-pub use lift_gateway::listener::bind;

@@ -123,6 +123,45 @@ pub enum StartError {
     Table(#[from] TableError),
 }
 
+/// Where a plan's APIs listen: on one port after another.
+#[derive(Debug)]
+pub struct Ports {
+    /// The first API's address.
+    pub first: SocketAddr,
+    listeners: Vec<TcpListener>,
+}
+
+impl Ports {
+    /// Listens for the first API; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// The port is taken or not allowed.
+    pub fn bind(first: SocketAddr) -> io::Result<Self> {
+        let listener = listener::bind(first)?;
+        Ok(Self {
+            first: listener.local_addr()?,
+            listeners: vec![listener],
+        })
+    }
+
+    /// Listens for the other APIs, of so many in all.
+    ///
+    /// # Errors
+    /// One of the ports that follow is taken, or there is none.
+    pub fn extend(&mut self, apis: usize) -> io::Result<()> {
+        for i in self.listeners.len()..apis {
+            let port = u16::try_from(i).ok();
+            let port = port.and_then(|i| self.first.port().checked_add(i));
+            let port = port.ok_or_else(|| io::Error::other("no ports after 65535"))?;
+            let next = SocketAddr::new(self.first.ip(), port);
+            let bound = listener::bind(next)
+                .map_err(|error| io::Error::new(error.kind(), format!("{next}: {error}")))?;
+            self.listeners.push(bound);
+        }
+        Ok(())
+    }
+}
+
 /// One API that accepts connections.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Endpoint {
@@ -161,17 +200,17 @@ pub struct Dev {
 }
 
 impl Dev {
-    /// Creates tables, starts functions and binds ports; `first` is the first API's port.
+    /// Creates tables and starts functions; `ports` are as many as there are APIs.
     ///
     /// # Errors
     /// See [`StartError`].
     pub async fn start(
         plan: Plan,
         settings: Settings,
-        first: TcpListener,
+        ports: Ports,
         feed: Feed,
     ) -> Result<Self, StartError> {
-        let address = first.local_addr().map_err(io("the port has no address"))?;
+        let address = ports.first;
         let state = &settings.state();
         make_state(state).map_err(io(format!("`{}` cannot be made", state.display())))?;
         let host = named(address.ip());
@@ -199,10 +238,9 @@ impl Dev {
 
         let access = Access::new(settings.signatures, &plan).map(Arc::new);
         let faults: Shared = Arc::new(Mutex::new(settings.faults.clone()));
-        let listeners = ports(first, plan.apis.len()).map_err(io("a port is taken"))?;
         let mut doors = Vec::new();
         let mut endpoints = Vec::new();
-        for (api, listener) in plan.apis.iter().zip(listeners) {
+        for (api, listener) in plan.apis.iter().zip(ports.listeners) {
             let address = listener.local_addr().map_err(io("a port has no address"))?;
             let domain = format!("{host}:{}", address.port());
             let rules = rules(api, &plan, &domain, &settings)?;
@@ -441,23 +479,6 @@ fn named(ip: std::net::IpAddr) -> String {
         std::net::IpAddr::V4(ip) => ip.to_string(),
         std::net::IpAddr::V6(ip) => format!("[{ip}]"),
     }
-}
-
-/// The first listener, and one on each of the ports after it.
-fn ports(first: TcpListener, apis: usize) -> io::Result<Vec<TcpListener>> {
-    let address = first.local_addr()?;
-    let mut listeners = vec![first];
-    for i in 1..apis {
-        let port = u16::try_from(i)
-            .ok()
-            .and_then(|i| address.port().checked_add(i));
-        let port = port.ok_or_else(|| io::Error::other("no ports after 65535"))?;
-        let next = SocketAddr::new(address.ip(), port);
-        let bound = listener::bind(next)
-            .map_err(|error| io::Error::new(error.kind(), format!("{next}: {error}")))?;
-        listeners.push(bound);
-    }
-    Ok(listeners)
 }
 
 /// The gateway's rules for an API of the plan.

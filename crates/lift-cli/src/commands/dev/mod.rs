@@ -9,13 +9,10 @@ use lift_dev::{
     build::build_all,
     feed::Feed,
     plan::Plan,
-    server::{Dev, Settings},
+    server::{Dev, Ports, Settings},
     watch::Watch,
 };
-use tokio::{
-    net::TcpListener,
-    signal::unix::{Signal, SignalKind, signal},
-};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::screen::Screen;
@@ -42,18 +39,7 @@ pub(crate) fn run(args: DevArgs) -> Result<(), Failure> {
 
 async fn dev(args: DevArgs) -> Result<(), Failure> {
     let template = setup::template(&args)?;
-    let first = lift_dev::bind(args.listen).map_err(|error| {
-        Failure::new(
-            Exit::Failed,
-            format!("cannot listen on {}", args.listen),
-            chain(&error),
-            "end what uses the port, or choose another with `--listen`; port 0 takes a free one",
-        )
-    })?;
-    let address = first
-        .local_addr()
-        .map_err(|error| failed("the port has no address", &error))?;
-    let plan = setup::plan(&template, &args, address)?;
+    let (plan, ports) = setup::plan(&template, &args)?;
     let directory = setup::home(&template)?;
     let aws = Aws::read();
     let local = match args.dynamodb.as_deref() {
@@ -74,7 +60,7 @@ async fn dev(args: DevArgs) -> Result<(), Failure> {
         &args,
         screen,
         &template,
-        (plan, settings, first),
+        (plan, settings, ports),
         feed.clone(),
     )
     .await;
@@ -98,7 +84,7 @@ async fn serve(
     args: &DevArgs,
     screen: Screen,
     template: &Path,
-    (plan, settings, first): (Plan, Settings, TcpListener),
+    (plan, settings, ports): (Plan, Settings, Ports),
     feed: Feed,
 ) -> Result<(), Failure> {
     let mut stop = Stop::new().map_err(|error| failed("the system refuses signals", &error))?;
@@ -116,7 +102,7 @@ async fn serve(
             ),
             Switch::Off => None,
         };
-        let started = Dev::start(plan, settings, first, feed.clone()).await;
+        let started = Dev::start(plan, settings, ports, feed.clone()).await;
         let running = started.map_err(|error| failed("the template does not run", &error))?;
         Ok((running, watch))
     };
