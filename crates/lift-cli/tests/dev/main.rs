@@ -16,3 +16,4 @@ mod living;
 mod schedules;
 mod hostile_functions;
 mod ramp;
+mod ports;
