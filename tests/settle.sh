@@ -4,4 +4,4 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo build --quiet -p lift-cli --bins --example settle
 commands=$(awk '$0 == "```sh" {on = 1; next} on && /^```/ {exit} on' docs/settle-on-aws.md)
-timeout 120 bash -c "set -euo pipefail; trap 'kill %1 2> /dev/null || true' EXIT; $commands"
+timeout 300 bash -c "set -euo pipefail; trap 'kill %1 2> /dev/null || true' EXIT; $commands"

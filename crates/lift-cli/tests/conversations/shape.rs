@@ -225,6 +225,19 @@ impl Script {
     }
 }
 
+impl Route {
+    /// One that asks nobody and says nothing.
+    pub(crate) fn silent(key: &str) -> Self {
+        Self {
+            key: key.to_owned(),
+            integration: Integration::Mock(String::new()),
+            is_two_way: false,
+            timeout: None,
+            rate: None,
+        }
+    }
+}
+
 impl Shape {
     fn of(setup: &Setup) -> Self {
         let (rules, throttled) = (&setup.rules, setup.throttled());
@@ -256,13 +269,11 @@ impl Shape {
         });
         // An authorizer is one of the `$connect` route.
         if authorizer.is_some() && !rules.routes.contains_key("$connect") {
-            routes.push(Route {
-                key: "$connect".to_owned(),
-                integration: Integration::Mock(String::new()),
-                is_two_way: false,
-                timeout: None,
-                rate: None,
-            });
+            routes.push(Route::silent("$connect"));
+        }
+        // API Gateway deploys no API without a route.
+        if routes.is_empty() {
+            routes.push(Route::silent("unused"));
         }
         Self {
             stage: setup.stage().to_owned(),

@@ -73,6 +73,7 @@ const ONLY: &str = "CONVERSATION";
 const AT_A_TIME: usize = 8;
 /// From this time on a conversation mostly waits, and is begun at once.
 const LONG: Duration = Duration::from_secs(12);
+const HALF_AN_HOUR: Duration = Duration::from_secs(30 * 60);
 /// How long nothing more must come after a conversation.
 const QUIET: Duration = Duration::from_millis(300);
 
@@ -99,10 +100,12 @@ impl Mode {
         let speed = match (relaxed.contains("idle"), relaxed.contains("lifetime")) {
             // Neither ends a connection, and a day passes in seconds.
             (true, true) => 10_000,
-            // Two hours in ten seconds.
-            (true, false) => 720,
-            // Ten minutes in five seconds.
-            _ if is_scaled || script.waits() > Duration::from_secs(60) => 120,
+            // Two hours in half a minute.
+            (true, false) => 240,
+            // An hour in half a minute.
+            _ if script.waits() > HALF_AN_HOUR => 120,
+            // Ten minutes in ten seconds, two of which a busy machine may take for itself.
+            _ if is_scaled || script.waits() > Duration::from_secs(60) => 60,
             _ => 1,
         };
         let ended_by = script.drains().then(|| script.name.clone());

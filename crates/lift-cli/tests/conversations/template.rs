@@ -108,13 +108,7 @@ impl Made {
             stage: "relay".to_owned(),
             variables: Vec::new(),
             select: "$request.body.action".to_owned(),
-            routes: vec![Route {
-                key: "unused".to_owned(),
-                integration: Integration::Mock(String::new()),
-                is_two_way: false,
-                timeout: None,
-                rate: None,
-            }],
+            routes: vec![Route::silent("unused")],
             authorizer: None,
         };
         self.api(RELAY, &shape);
