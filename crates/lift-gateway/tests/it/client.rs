@@ -1,30 +1,34 @@
 //! In: what a test's client says, rules kept or broken. Out: bytes on a TCP socket, and frames read from it.
 
 use std::io;
-use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::script::{Http, Received, Request, Sent};
 
+/// Where bytes come and go: TCP, or TLS over it.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for S {}
+
 /// A WebSocket client that does as it is told.
-#[derive(Debug)]
 pub(crate) struct Client {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     buffer: Vec<u8>,
+    /// The first byte of a message's first frame, and what came of it so far.
+    fragments: Vec<u8>,
 }
 
 impl Client {
     /// Asks for an upgrade; `response` waits for the answer.
     pub(crate) async fn connect(
-        address: SocketAddr,
+        mut stream: Box<dyn Stream>,
+        host: &str,
         target: &str,
         headers: &[(String, String)],
     ) -> io::Result<Self> {
-        let mut stream = TcpStream::connect(address).await?;
         let mut head = format!(
-            "GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n\
+            "GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\n\
              Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
         );
@@ -32,25 +36,30 @@ impl Client {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         stream.write_all(format!("{head}\r\n").as_bytes()).await?;
+        stream.flush().await?;
         Ok(Self {
             stream,
             buffer: Vec::new(),
+            fragments: Vec::new(),
         })
     }
 
     /// Sends a request that asks for no connection, or not rightly.
-    pub(crate) async fn request(address: SocketAddr, request: Request<'_>) -> io::Result<Self> {
+    pub(crate) async fn request(
+        mut stream: Box<dyn Stream>,
+        host: &str,
+        request: Request<'_>,
+    ) -> io::Result<Self> {
         let Request {
             method,
             target,
             headers,
             body,
         } = request;
-        let mut stream = TcpStream::connect(address).await?;
         let mut head = format!("{method} {target} HTTP/1.1\r\n");
         let named = |name: &str| headers.iter().any(|(known, _)| known == name);
         let usual = [
-            ("Host", "localhost".to_owned()),
+            ("Host", host.to_owned()),
             ("Connection", "close".to_owned()),
         ];
         let length = (!body.is_empty()).then(|| ("Content-Length", body.len().to_string()));
@@ -63,10 +72,13 @@ impl Client {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         stream.write_all(format!("{head}\r\n").as_bytes()).await?;
+        stream.flush().await?;
         stream.write_all(&body).await?;
+        stream.flush().await?;
         Ok(Self {
             stream,
             buffer: Vec::new(),
+            fragments: Vec::new(),
         })
     }
 
@@ -92,8 +104,10 @@ impl Client {
         if response.status == 101 {
             // RFC 6455 §1.3 has this answer to the key above.
             let accept = response.header("Sec-WebSocket-Accept");
-            assert_eq!(accept, Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
-            return Ok(response);
+            return match accept {
+                Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") => Ok(response),
+                other => Err(io::Error::other(format!("accepts the key as {other:?}"))),
+            };
         }
         let length = response.header("Content-Length");
         let length = length.and_then(|length| length.parse().ok()).unwrap_or(0);
@@ -117,7 +131,10 @@ impl Client {
                 Ok(())
             }
             Sent::Binary(payload) => self.frame(0x82, &payload).await,
-            Sent::Broken(bytes) => self.stream.write_all(&bytes).await,
+            Sent::Broken(bytes) => {
+                self.stream.write_all(&bytes).await?;
+                self.stream.flush().await
+            }
             Sent::Ping => self.frame(0x89, b"").await,
             Sent::Close(None) => self.frame(0x88, b"").await,
             Sent::Close(Some((code, reason))) => {
@@ -128,23 +145,14 @@ impl Client {
         }
     }
 
-    /// The next frame; a close frame is answered, as RFC 6455 §5.5.1 asks.
+    /// The next message or control frame; a close frame is answered, as RFC 6455 §5.5.1 asks.
     pub(crate) async fn received(&mut self) -> io::Result<Received> {
         loop {
-            if let Some((opcode, payload)) = self.parse() {
-                return Ok(match opcode {
-                    0x81 => Received::Text(String::from_utf8(payload).map_err(io::Error::other)?),
-                    0x82 => Received::Binary(payload),
-                    0x8a => Received::Pong,
-                    0x88 => {
-                        // The gateway may have closed its half already.
-                        _ = self.frame(0x88, &payload).await;
-                        let code = payload.first_chunk().map(|code| u16::from_be_bytes(*code));
-                        let reason = String::from_utf8_lossy(payload.get(2..).unwrap_or(b""));
-                        Received::Close(code.map(|code| (code, reason.into_owned())))
-                    }
-                    other => return Err(io::Error::other(format!("frame {other:#x}"))),
-                });
+            if let Some((first, payload)) = self.parse() {
+                if let Some(received) = self.take(first, payload).await? {
+                    return Ok(received);
+                }
+                continue;
             }
             match self.fill().await {
                 Ok(()) => {}
@@ -154,6 +162,42 @@ impl Client {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// What a frame means, with the fragments before it; nothing if more are to come.
+    async fn take(&mut self, first: u8, payload: Vec<u8>) -> io::Result<Option<Received>> {
+        let text = |payload| String::from_utf8(payload).map_err(io::Error::other);
+        Ok(Some(match first {
+            0x81 => Received::Text(text(payload)?),
+            0x82 => Received::Binary(payload),
+            0x01 | 0x02 => {
+                self.fragments = vec![first];
+                self.fragments.extend(payload);
+                return Ok(None);
+            }
+            0x00 => {
+                self.fragments.extend(payload);
+                return Ok(None);
+            }
+            0x80 => {
+                self.fragments.extend(payload);
+                let mut whole = std::mem::take(&mut self.fragments);
+                match whole.first() {
+                    Some(0x01) => Received::Text(text(whole.split_off(1))?),
+                    Some(0x02) => Received::Binary(whole.split_off(1)),
+                    _ => return Err(io::Error::other("a continuation of nothing")),
+                }
+            }
+            0x8a => Received::Pong,
+            0x88 => {
+                // The gateway may have closed its half already.
+                _ = self.frame(0x88, &payload).await;
+                let code = payload.first_chunk().map(|code| u16::from_be_bytes(*code));
+                let reason = String::from_utf8_lossy(payload.get(2..).unwrap_or(b""));
+                Received::Close(code.map(|code| (code, reason.into_owned())))
+            }
+            other => return Err(io::Error::other(format!("frame {other:#x}"))),
+        }))
     }
 
     async fn frame(&mut self, first: u8, payload: &[u8]) -> io::Result<()> {
@@ -177,7 +221,8 @@ impl Client {
                 .zip(mask.iter().cycle())
                 .map(|(byte, mask)| byte ^ mask),
         );
-        self.stream.write_all(&bytes).await
+        self.stream.write_all(&bytes).await?;
+        self.stream.flush().await
     }
 
     /// One unmasked frame from the front of the buffer, if it is whole.

@@ -7,8 +7,25 @@ use lift_gateway::ConnectionId;
 use serde_json::Value;
 
 /// Values that a script has named, to compare later ones with.
-#[derive(Debug, Default)]
-pub(crate) struct Kept(BTreeMap<String, Value>);
+#[derive(Debug)]
+pub(crate) struct Kept {
+    named: BTreeMap<String, Value>,
+    clock: Clock,
+}
+
+/// How exactly time passes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Clock {
+    /// As the script says.
+    #[allow(dead_code, reason = "every clock of one binary is of one kind")]
+    Paused,
+    /// As long as it says, and whatever sockets and functions take.
+    #[allow(dead_code, reason = "every clock of one binary is of one kind")]
+    Real,
+}
+
+/// What sockets and functions take at most, in ms, where a time is compared: an integration's time.
+const TAKEN_MS_MAX: u64 = 29_000;
 
 /// Whether fields that the script does not name may be there.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,13 +54,22 @@ pub(crate) fn like(pattern: &str, text: &str) -> bool {
 }
 
 impl Kept {
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self {
+            named: BTreeMap::new(),
+            clock,
+        }
+    }
+
     /// Puts what was kept into a text: `<name>`, and `<name%>` percent-encoded.
     pub(crate) fn fill(&self, text: &str) -> String {
-        self.0.iter().fold(text.to_owned(), |text, (name, value)| {
-            let value = value.as_str().unwrap_or_default();
-            text.replace(&format!("<{name}>"), value)
-                .replace(&format!("<{name}%>"), &value.replace('=', "%3D"))
-        })
+        self.named
+            .iter()
+            .fold(text.to_owned(), |text, (name, value)| {
+                let value = value.as_str().unwrap_or_default();
+                text.replace(&format!("<{name}>"), value)
+                    .replace(&format!("<{name}%>"), &value.replace('=', "%3D"))
+            })
     }
 
     /// Whether a value is as expected; see `README.md` for the words in parentheses.
@@ -94,17 +120,31 @@ impl Kept {
             Some(("trace", _)) => shaped("Root=0-xxxxxxxx-xxxxxxxxxxxxxxxxxxxxxxxx", text),
             Some(("list", _)) => actual.is_array(),
             Some(("map", _)) => actual.is_object(),
+            Some(("about", ms)) => {
+                let (ms, actual) = (ms.parse::<u64>(), actual.as_u64());
+                match (ms, actual, self.clock) {
+                    (Ok(ms), Some(actual), Clock::Paused) => ms == actual,
+                    (Ok(ms), Some(actual), Clock::Real) => {
+                        (ms..ms + TAKEN_MS_MAX).contains(&actual)
+                    }
+                    (Err(_), ..) | (_, None, _) => false,
+                }
+            }
             Some(("ms", _)) => actual.as_u64().is_some_and(|ms| ms > 1_600_000_000_000),
             Some(("same", name)) => {
-                let kept = self.0.entry(name.to_owned());
+                let kept = self.named.entry(name.to_owned());
                 kept.or_insert_with(|| actual.clone()) == actual
             }
             Some(("other", name)) => {
-                let kept = self.0.insert(name.to_owned(), actual.clone());
+                let kept = self.named.insert(name.to_owned(), actual.clone());
                 kept.is_some_and(|kept| kept != *actual)
             }
             Some(("tail", name)) => {
-                let kept = self.0.get(name).and_then(Value::as_str).unwrap_or_default();
+                let kept = self
+                    .named
+                    .get(name)
+                    .and_then(Value::as_str)
+                    .unwrap_or_default();
                 kept.len() == 16 && text.ends_with(&kept[10..])
             }
             Some(_) => false,

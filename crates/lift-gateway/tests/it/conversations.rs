@@ -49,7 +49,8 @@ fn conversations_hold_in_the_pure_session() {
     check(|text| {
         let setup = Setup::parse(text)?;
         let runtime = Builder::new_current_thread().build().unwrap();
-        runtime.block_on(run(&setup, &mut Pure::new(&setup)))
+        let mut pure = Pure::new(&setup)?;
+        runtime.block_on(run(&setup, &mut pure))
     });
 }
 
@@ -71,7 +72,7 @@ fn conversations_hold_over_sockets() {
             }
         });
         let outcome = runtime.block_on(async {
-            let mut sockets = Sockets::new(&setup).await;
+            let mut sockets = Sockets::new(&setup).await?;
             tokio::select! {
                 outcome = run(&setup, &mut sockets) => outcome,
                 Ok(()) = is_late => {

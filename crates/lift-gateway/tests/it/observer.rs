@@ -11,8 +11,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::client::Client;
 use crate::script::{Received, Sent};
+use crate::serving::dial;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -45,7 +45,7 @@ async fn check(sent: Vec<Sent>, post: Option<&'static [u8]>, expected: &[&str]) 
     let (serving, stop) = (gateway.clone(), shutdown.clone());
     tasks.spawn(async move { serving.serve(listener, stop).await.unwrap() });
     let talk = async {
-        let mut client = Client::connect(address, "/", &[]).await.unwrap();
+        let mut client = dial(address).await.unwrap();
         assert_eq!(client.response().await.unwrap().status, 101);
         if let Some(post) = post {
             let id = log.lock().unwrap()[0].0;

@@ -14,6 +14,7 @@ use lift_gateway::session::{Action, Input, Returned, Session, Violation};
 use lift_gateway::{ConnectionId, PostError, Timestamp};
 use serde_json::Value;
 
+use crate::compare::Clock;
 use crate::script::{Call, Headers, Http, Received, Request, Sent, Side};
 use crate::setup::Setup;
 use crate::world::{Behaviour, World, name, outcome};
@@ -35,10 +36,10 @@ pub(crate) struct Pure {
 }
 
 impl Pure {
-    pub(crate) fn new(setup: &Setup) -> Self {
-        Self {
+    pub(crate) fn new(setup: &Setup) -> Result<Self, String> {
+        Ok(Self {
             setup_rules: Arc::new(setup.rules.clone()),
-            world: setup.world.clone(),
+            world: World::new(&setup.functions)?,
             now: Timestamp::from_epoch_ms(1_763_757_569_117),
             session: None,
             throttle: Arc::new(Throttle::new(&setup.rules)),
@@ -48,7 +49,7 @@ impl Pure {
             response: None,
             received: VecDeque::new(),
             stalled: false,
-        }
+        })
     }
 
     fn start(&mut self, upgrade: Upgrade) {
@@ -191,7 +192,9 @@ fn refused(refusal: Refusal) -> Http {
 }
 
 impl Side for Pure {
-    async fn connect(&mut self, target: &str, headers: &Headers) {
+    const CLOCK: Clock = Clock::Paused;
+
+    async fn connect(&mut self, target: &str, headers: &Headers) -> Result<(), String> {
         let upgrade = headers
             .iter()
             .fold(Upgrade::websocket(target), |upgrade, (name, value)| {
@@ -200,6 +203,7 @@ impl Side for Pure {
         // The end of the last connection needs no line of its own.
         self.received.retain(|received| *received != Received::End);
         self.start(upgrade);
+        Ok(())
     }
 
     async fn response(&mut self) -> Result<Http, String> {
@@ -242,7 +246,7 @@ impl Side for Pure {
         })
     }
 
-    async fn send(&mut self, message: Sent) {
+    async fn send(&mut self, message: Sent) -> Result<(), String> {
         let limits = &self.setup_rules.limits;
         let input = match message {
             Sent::Text(frames) => {
@@ -269,6 +273,7 @@ impl Side for Pure {
             self.unread.push_back(input);
             self.pump();
         }
+        Ok(())
     }
 
     async fn received(&mut self) -> Result<Received, String> {
@@ -284,7 +289,8 @@ impl Side for Pure {
             .ok_or_else(|| "nothing invoked".to_owned())
     }
 
-    async fn answer(&mut self, function: &str, behaviour: Behaviour) -> Result<(), String> {
+    async fn answer(&mut self, function: &str, behaviour: &str) -> Result<(), String> {
+        let behaviour = Behaviour::parse(behaviour)?;
         let held = self.held.iter().position(|(_, name, _)| name == function);
         let (invocation, _, event) = self.held.remove(held.ok_or("no such invocation is held")?);
         let outcome = outcome(&behaviour, &event).ok_or("an answer cannot hold")?;
@@ -313,7 +319,7 @@ impl Side for Pure {
         self.now = target;
     }
 
-    async fn call(&mut self, call: Call) -> (u16, Option<Value>) {
+    async fn call(&mut self, call: Call) -> Result<(u16, Option<Value>), String> {
         let (operation, id, payload) = match call {
             Call::Post { id, payload } => (Operation::Post, id, payload),
             Call::Get { id } => (Operation::Get, id, Vec::new()),
@@ -325,7 +331,7 @@ impl Side for Pure {
             operation,
             connection_id: connection_id.expect("`connect` comes first"),
         };
-        match self.managed(&call, payload) {
+        Ok(match self.managed(&call, payload) {
             Ok(Done::Posted) => (200, None),
             Ok(Done::Deleted) => (204, None),
             Ok(Done::Found(found)) => {
@@ -333,7 +339,7 @@ impl Side for Pure {
                 (200, Some(found.expect("plain values")))
             }
             Err(error) => (CallRefusal::from(error).status(), None),
-        }
+        })
     }
 
     async fn announce(&mut self, message: &str) {
@@ -345,16 +351,17 @@ impl Side for Pure {
         self.stalled = true;
     }
 
-    async fn fill(&mut self, bytes: usize) {
+    async fn fill(&mut self, bytes: usize) -> Result<(), String> {
         while self
             .call(Call::Post {
                 id: None,
                 payload: vec![b'x'; bytes],
             })
-            .await
+            .await?
             .0
             != 429
         {}
+        Ok(())
     }
 
     async fn drain(&mut self, close_after: Duration) {

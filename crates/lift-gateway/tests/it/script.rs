@@ -6,30 +6,31 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use lift_gateway::InvokeError;
 use serde_json::Value;
 
-use crate::compare::{Fields, Kept, like, same};
+use crate::compare::{Clock, Fields, Kept, like, same};
 use crate::setup::Setup;
-use crate::world::Behaviour;
 
 /// One way to run a conversation: without sockets, or over them.
 pub(crate) trait Side {
-    async fn connect(&mut self, target: &str, headers: &Headers);
+    /// What times in events are compared with.
+    const CLOCK: Clock;
+
+    async fn connect(&mut self, target: &str, headers: &Headers) -> Result<(), String>;
     /// The response to the handshake.
     async fn response(&mut self) -> Result<Http, String>;
     /// A request beside the connection, and its response.
     async fn http(&mut self, request: Request<'_>) -> Result<Http, String>;
-    async fn send(&mut self, message: Sent);
+    async fn send(&mut self, message: Sent) -> Result<(), String>;
     async fn received(&mut self) -> Result<Received, String>;
     async fn invoked(&mut self) -> Result<(String, Value), String>;
-    async fn answer(&mut self, function: &str, outcome: Behaviour) -> Result<(), String>;
+    async fn answer(&mut self, function: &str, behaviour: &str) -> Result<(), String>;
     async fn advance(&mut self, by: Duration);
     /// The status of an `@connections` call, and the body of a `GET`.
-    async fn call(&mut self, call: Call) -> (u16, Option<Value>);
+    async fn call(&mut self, call: Call) -> Result<(u16, Option<Value>), String>;
     async fn announce(&mut self, message: &str);
     async fn stall(&mut self);
-    async fn fill(&mut self, bytes: usize);
+    async fn fill(&mut self, bytes: usize) -> Result<(), String>;
     async fn drain(&mut self, close_after: Duration);
     /// Lets the conversation end, and says what nobody asked about: an open connection makes one
     /// `$disconnect`, and nothing else may be left.
@@ -101,7 +102,6 @@ pub(crate) enum Call {
 }
 
 /// What a script has said and seen so far.
-#[derive(Default)]
 struct State {
     headers: Headers,
     response: Http,
@@ -109,8 +109,12 @@ struct State {
 }
 
 /// Runs the steps on one side.
-pub(crate) async fn run(setup: &Setup, side: &mut impl Side) -> Result<(), String> {
-    let mut state = State::default();
+pub(crate) async fn run<S: Side>(setup: &Setup, side: &mut S) -> Result<(), String> {
+    let mut state = State {
+        headers: Headers::new(),
+        response: Http::default(),
+        kept: Kept::new(S::CLOCK),
+    };
     for (number, line) in &setup.steps {
         setup.line.store(*number, Ordering::Relaxed);
         step(side, line, &mut state)
@@ -132,7 +136,7 @@ async fn step(side: &mut impl Side, line: &str, state: &mut State) -> Result<(),
         }
         "connect" => {
             let target = if rest.is_empty() { "/" } else { rest };
-            side.connect(target, &state.headers).await;
+            side.connect(target, &state.headers).await?;
         }
         "accepted" => {
             state.response = side.response().await?;
@@ -177,7 +181,7 @@ async fn step(side: &mut impl Side, line: &str, state: &mut State) -> Result<(),
         }
         "answer" => {
             let (function, outcome) = split(rest);
-            side.answer(function, behaviour_of(outcome)?).await?;
+            side.answer(function, outcome).await?;
         }
         "advance" => side.advance(duration(rest)?).await,
         "post" | "post-bytes" | "post-hex" | "post-to" | "delete" | "delete-to" | "get"
@@ -186,9 +190,9 @@ async fn step(side: &mut impl Side, line: &str, state: &mut State) -> Result<(),
         }
         "announce" => side.announce(rest).await,
         "stall" => side.stall().await,
-        "fill" => side.fill(number(rest)?).await,
+        "fill" => side.fill(number(rest)?).await?,
         "drain" => side.drain(duration(rest)?).await,
-        _ => side.send(sent(verb, rest)?).await,
+        _ => side.send(sent(verb, rest)?).await?,
     }
     Ok(())
 }
@@ -248,6 +252,7 @@ fn sent(verb: &str, rest: &str) -> Result<Sent, String> {
         }
         "send-hex" => Sent::Text(rest.split(' ').map(hex).collect::<Result<_, _>>()?),
         "send-binary" => Sent::Binary(hex(rest)?),
+        "send-binary-bytes" => Sent::Binary(vec![0xff; number(rest)?]),
         "broken" => Sent::Broken(broken(rest)?),
         "ping" => Sent::Ping,
         "close" if rest.is_empty() => Sent::Close(None),
@@ -298,7 +303,7 @@ async fn call(side: &mut impl Side, verb: &str, rest: &str, kept: &mut Kept) -> 
         "delete-to" => Call::Delete { id: to() },
         _ => Call::Delete { id: None },
     };
-    let (actual, body) = side.call(call).await;
+    let (actual, body) = side.call(call).await?;
     same(number::<u16>(status)?, actual)?;
     match verb {
         "get" if !rest.is_empty() => {
@@ -315,33 +320,6 @@ fn closed(rest: &str) -> Result<Received, String> {
     }
     let (code, reason) = split(rest);
     Ok(Received::Close(Some((number(code)?, reason.to_owned()))))
-}
-
-pub(crate) fn behaviour_of(text: &str) -> Result<Behaviour, String> {
-    let (verb, rest) = split(text);
-    Ok(match verb {
-        "answer" => Behaviour::Answer(rest.to_owned()),
-        "answer-body" => {
-            let body = "x".repeat(number(rest)?);
-            Behaviour::Answer(format!(r#"{{"statusCode":200,"body":"{body}"}}"#))
-        }
-        "allow" => Behaviour::Policy {
-            effect: "Allow",
-            context: rest.to_owned(),
-        },
-        "deny" => Behaviour::Policy {
-            effect: "Deny",
-            context: rest.to_owned(),
-        },
-        "echo" => Behaviour::Echo,
-        "fail" => Behaviour::Fail(InvokeError::FunctionError {
-            message: rest.to_owned(),
-        }),
-        "crash" => Behaviour::Fail(InvokeError::Crashed),
-        "throttle" => Behaviour::Fail(InvokeError::Throttled),
-        "hold" => Behaviour::Hold,
-        other => return Err(format!("no such behaviour: {other}")),
-    })
 }
 
 pub(crate) fn at(number: usize, error: &str) -> String {

@@ -47,9 +47,14 @@ async fn serve(rules: Rules, integration: Integration) -> Served {
     }
 }
 
+pub(crate) async fn dial(address: SocketAddr) -> std::io::Result<Client> {
+    let stream = Box::new(TcpStream::connect(address).await?);
+    Client::connect(stream, "localhost", "/", &[]).await
+}
+
 impl Served {
     async fn open(&self) -> Client {
-        let mut client = Client::connect(self.address, "/", &[]).await.unwrap();
+        let mut client = dial(self.address).await.unwrap();
         assert_eq!(client.response().await.unwrap().status, 101);
         client
     }
@@ -231,7 +236,7 @@ async fn a_drain_refuses_upgrades_and_lets_messages_finish() {
     let restart = Received::Close(Some((1012, "Service restart".to_owned())));
     assert_eq!(idle.received().await.unwrap(), restart);
     assert_eq!(invocations.recv().await, Some(Function::Disconnect));
-    let mut late = Client::connect(served.address, "/", &[]).await.unwrap();
+    let mut late = dial(served.address).await.unwrap();
     assert_eq!(late.response().await.unwrap().status, 503);
 
     release.cancel();
@@ -329,12 +334,12 @@ async fn connections_over_the_limit_are_refused() {
     rules.limits.connections_max = 1;
     let served = serve(rules, echo()).await;
     let client = served.open().await;
-    let mut second = Client::connect(served.address, "/", &[]).await.unwrap();
+    let mut second = dial(served.address).await.unwrap();
     assert_eq!(second.response().await.unwrap().status, 503);
     drop(client);
     let again = timeout(DEADLINE, async {
         loop {
-            let mut third = Client::connect(served.address, "/", &[]).await.unwrap();
+            let mut third = dial(served.address).await.unwrap();
             if third.response().await.unwrap().status == 101 {
                 break;
             }
@@ -374,7 +379,7 @@ async fn exhaust_descriptors() {
     let served = serve(Rules::default(), echo()).await;
     let mut clients = Vec::new();
     // The last ones are connected by the kernel, but the gateway cannot accept them.
-    while let Ok(Ok(client)) = timeout(DEADLINE, Client::connect(served.address, "/", &[])).await {
+    while let Ok(Ok(client)) = timeout(DEADLINE, dial(served.address)).await {
         clients.push(client);
         tokio::task::yield_now().await;
     }

@@ -7,13 +7,15 @@ use lift_gateway::{
 };
 
 use crate::compare::same;
-use crate::script::{at, behaviour_of, duration, number, spaced, split};
-use crate::world::World;
+use crate::script::{at, duration, number, spaced, split};
 
 /// What a conversation begins with, and its steps.
 pub(crate) struct Setup {
     pub(crate) rules: Rules,
-    pub(crate) world: World,
+    /// Functions and how they behave, as written.
+    pub(crate) functions: Vec<(String, String)>,
+    /// The lines of the rules, as written.
+    pub(crate) written: Vec<String>,
     pub(crate) steps: Vec<(usize, String)>,
     /// The line that is being done, for a script that gets stuck.
     pub(crate) line: AtomicUsize,
@@ -25,7 +27,8 @@ impl Setup {
         rules.limits = Limits::api_gateway();
         let mut setup = Self {
             rules,
-            world: World::default(),
+            functions: Vec::new(),
+            written: Vec::new(),
             steps: Vec::new(),
             line: AtomicUsize::new(0),
         };
@@ -36,6 +39,8 @@ impl Setup {
             }
             if !setup.steps.is_empty() || !setup.configure(line).map_err(|e| at(number, &e))? {
                 setup.steps.push((number, line.to_owned()));
+            } else {
+                setup.written.push(line.to_owned());
             }
         }
         Ok(setup)
@@ -77,7 +82,8 @@ impl Setup {
             "valid" => self.rules.check().map_err(|error| error.to_string())?,
             "function" => {
                 let (function, behaviour) = split(rest);
-                self.world.behave(function, behaviour_of(behaviour)?);
+                let function = spaced(function);
+                self.functions.push((function, behaviour.to_owned()));
             }
             _ => return self.routes(verb, rest),
         }
@@ -149,10 +155,7 @@ impl Setup {
         let limits = &mut self.rules.limits;
         let (name, value) = split(rest);
         match name {
-            "frame" => limits.frame_bytes_max = number(value)?,
             "message" => limits.message_bytes_max = number(value)?,
-            "idle" => limits.idle = Some(duration(value)?),
-            "response" => limits.response_bytes_max = number(value)?,
             "connection-rate" => limits.connection_rate = rate(value)?,
             "message-rate" => limits.message_rate = rate(value)?,
             "client-rate" => limits.client_rate = rate(value)?,

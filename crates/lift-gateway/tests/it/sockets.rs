@@ -9,15 +9,19 @@ use bytes::Bytes;
 use lift_apigw::management::Refusal;
 use lift_gateway::{Answer, Gateway, Integration, Invocation, InvokeError, PostError};
 use serde_json::Value;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
+use crate::compare::Clock;
 use crate::script::{Call, Headers, Http, Received, Request, Sent, Side};
 use crate::setup::Setup;
 use crate::world::{Behaviour, World, name, outcome};
+
+/// The host that clients name.
+const HOST: &str = "localhost";
 
 pub(crate) struct Sockets {
     gateway: Gateway,
@@ -70,9 +74,9 @@ impl Functions {
 }
 
 impl Sockets {
-    pub(crate) async fn new(setup: &Setup) -> Self {
+    pub(crate) async fn new(setup: &Setup) -> Result<Self, String> {
         let functions = Arc::new(Functions {
-            world: Mutex::new(setup.world.clone()),
+            world: Mutex::new(World::new(&setup.functions)?),
             ..Functions::default()
         });
         let shared = Arc::clone(&functions);
@@ -86,7 +90,7 @@ impl Sockets {
         let (shutdown, mut tasks) = (CancellationToken::new(), JoinSet::new());
         let (serving, stop) = (gateway.clone(), shutdown.clone());
         tasks.spawn(async move { serving.serve(listener, stop).await.unwrap() });
-        Self {
+        Ok(Self {
             gateway,
             address,
             functions,
@@ -94,7 +98,7 @@ impl Sockets {
             shutdown,
             tasks,
             stalled: false,
-        }
+        })
     }
 
     fn client(&mut self) -> &mut Client {
@@ -109,12 +113,13 @@ impl Sockets {
 }
 
 impl Side for Sockets {
-    async fn connect(&mut self, target: &str, headers: &Headers) {
-        self.client = Some(
-            Client::connect(self.address, target, headers)
-                .await
-                .unwrap(),
-        );
+    const CLOCK: Clock = Clock::Paused;
+
+    async fn connect(&mut self, target: &str, headers: &Headers) -> Result<(), String> {
+        let stream = Box::new(TcpStream::connect(self.address).await.unwrap());
+        let client = Client::connect(stream, HOST, target, headers).await;
+        self.client = Some(client.unwrap());
+        Ok(())
     }
 
     async fn response(&mut self) -> Result<Http, String> {
@@ -124,14 +129,16 @@ impl Side for Sockets {
 
     async fn http(&mut self, request: Request<'_>) -> Result<Http, String> {
         let response = async {
-            let mut client = Client::request(self.address, request).await?;
+            let stream = Box::new(TcpStream::connect(self.address).await?);
+            let mut client = Client::request(stream, HOST, request).await?;
             client.response().await
         };
         response.await.map_err(|error| error.to_string())
     }
 
-    async fn send(&mut self, message: Sent) {
-        self.client().send(message).await.unwrap();
+    async fn send(&mut self, message: Sent) -> Result<(), String> {
+        let sent = self.client().send(message).await;
+        sent.map_err(|error| error.to_string())
     }
 
     async fn received(&mut self) -> Result<Received, String> {
@@ -151,7 +158,8 @@ impl Side for Sockets {
         }
     }
 
-    async fn answer(&mut self, function: &str, behaviour: Behaviour) -> Result<(), String> {
+    async fn answer(&mut self, function: &str, behaviour: &str) -> Result<(), String> {
+        let behaviour = Behaviour::parse(behaviour)?;
         let held = {
             let mut held = self.functions.held.lock().unwrap();
             let found = held.iter().position(|held| held.function == function);
@@ -169,12 +177,12 @@ impl Side for Sockets {
         tokio::time::advance(by).await;
     }
 
-    async fn call(&mut self, call: Call) -> (u16, Option<Value>) {
+    async fn call(&mut self, call: Call) -> Result<(u16, Option<Value>), String> {
         let connections = self.gateway.connections();
         let status = |outcome: Result<u16, PostError>| {
             outcome.unwrap_or_else(|error| Refusal::from(error).status())
         };
-        match call {
+        Ok(match call {
             Call::Post { id, payload } => {
                 let id = self.connection_id(id);
                 (
@@ -190,7 +198,7 @@ impl Side for Sockets {
                 Ok(found) => (200, Some(serde_json::to_value(found).unwrap())),
                 Err(error) => (status(Err(error)), None),
             },
-        }
+        })
     }
 
     async fn announce(&mut self, message: &str) {
@@ -203,7 +211,7 @@ impl Side for Sockets {
         self.stalled = true;
     }
 
-    async fn fill(&mut self, bytes: usize) {
+    async fn fill(&mut self, bytes: usize) -> Result<(), String> {
         // The queue is full for good once the kernel's buffers are, too.
         let mut full = 0;
         while full < 50 {
@@ -212,10 +220,11 @@ impl Side for Sockets {
                     id: None,
                     payload: vec![b'x'; bytes],
                 })
-                .await;
+                .await?;
             full = if status == 429 { full + 1 } else { 0 };
             tokio::task::yield_now().await;
         }
+        Ok(())
     }
 
     async fn drain(&mut self, close_after: Duration) {

@@ -6,6 +6,8 @@ use bytes::Bytes;
 use lift_gateway::{Function, InvokeError};
 use serde_json::{Value, json};
 
+use crate::script::{number, split};
+
 /// What a function does when it is invoked.
 #[derive(Clone, Debug)]
 pub(crate) enum Behaviour {
@@ -19,6 +21,35 @@ pub(crate) enum Behaviour {
     Hold,
 }
 
+impl Behaviour {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let (verb, rest) = split(text);
+        Ok(match verb {
+            "answer" => Self::Answer(rest.to_owned()),
+            "answer-body" => {
+                let body = "x".repeat(number(rest)?);
+                Self::Answer(format!(r#"{{"statusCode":200,"body":"{body}"}}"#))
+            }
+            "allow" => Self::Policy {
+                effect: "Allow",
+                context: rest.to_owned(),
+            },
+            "deny" => Self::Policy {
+                effect: "Deny",
+                context: rest.to_owned(),
+            },
+            "echo" => Self::Echo,
+            "fail" => Self::Fail(InvokeError::FunctionError {
+                message: rest.to_owned(),
+            }),
+            "crash" => Self::Fail(InvokeError::Crashed),
+            "throttle" => Self::Fail(InvokeError::Throttled),
+            "hold" => Self::Hold,
+            other => return Err(format!("no such behaviour: {other}")),
+        })
+    }
+}
+
 /// The functions of one conversation.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct World {
@@ -28,8 +59,17 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn behave(&mut self, function: &str, behaviour: Behaviour) {
-        self.behaviours.insert(function.to_owned(), behaviour);
+    /// # Errors
+    /// A function has no such behaviour.
+    pub(crate) fn new(functions: &[(String, String)]) -> Result<Self, String> {
+        let behaviours = functions.iter().map(|(function, behaviour)| {
+            let behaviour = Behaviour::parse(behaviour)?;
+            Ok((function.clone(), behaviour))
+        });
+        Ok(Self {
+            behaviours: behaviours.collect::<Result<_, String>>()?,
+            ..Self::default()
+        })
     }
 
     /// Logs an invocation and says its outcome, unless it is held.
