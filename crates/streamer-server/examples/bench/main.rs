@@ -25,6 +25,10 @@ use tokio::task::JoinSet;
 
 use crate::wire::{frame, open, read_frame, tcp};
 
+/// As in `streamer`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// What is measured, in this order.
