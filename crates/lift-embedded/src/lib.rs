@@ -17,6 +17,7 @@
 
 mod layout;
 mod index;
+mod recent;
 mod group;
 mod committer;
 mod witness;

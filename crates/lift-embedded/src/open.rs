@@ -21,6 +21,7 @@ use crate::group::Reach;
 use crate::index::{Change, Entry, Index};
 use crate::journal;
 use crate::layout;
+use crate::recent::Recent;
 use crate::report::Report;
 use crate::witness::Witness;
 
@@ -158,6 +159,7 @@ pub(crate) fn open(dir: &Path, options: &Options) -> Result<Opened, OpenError> {
         shared: Arc::clone(&shared),
         witness,
         commit,
+        recent: Recent::default(),
         group_max,
     };
     let (alive, ended) = std::sync::mpsc::channel();

@@ -75,6 +75,7 @@ fn main() -> Result<()> {
     match args.first().map(String::as_str) {
         Some("tcp-echo") => runtime.block_on(servers::tcp_echo()),
         Some("ws-echo") => runtime.block_on(servers::ws_echo()),
+        Some("fan-out") => runtime.block_on(servers::fan_out()),
         Some("gateway-echo") => runtime.block_on(servers::gateway_echo()),
         Some("gateway-json-echo") => runtime.block_on(servers::gateway_json_echo()),
         Some("app") => {
@@ -178,9 +179,19 @@ async fn broadcasts(dir: &Path) -> Result<()> {
     println!(
         "\n{BROADCASTS} broadcasts to a tenant's {LISTENING} connections, one after the other\n"
     );
-    println!("| deliveries/s | deliveries per CPU second of the server | all received after ms |");
-    println!("|--:|--:|--:|");
-    broadcast(&dir.join("broadcast")).await
+    println!(
+        "| server | deliveries/s | deliveries per CPU second of the server | against the loop by hand | all received after ms |"
+    );
+    println!("|---|--:|--:|--:|--:|");
+    let server = Server::example(&["fan-out"])?;
+    let floor = server.broadcast("a loop by hand", None).await?;
+    drop(server);
+    let dir = dir.join("broadcast");
+    let server = Server::example(&["app", dir.to_str().ok_or("not UTF-8")?])?;
+    server
+        .broadcast("`Outbound::broadcast`", Some(floor))
+        .await?;
+    Ok(())
 }
 
 async fn memory(dir: &Path) -> Result<()> {
@@ -373,6 +384,47 @@ impl Server {
         Ok(())
     }
 
+    /// Has one connection's messages sent to all; deliveries for each second of CPU time.
+    async fn broadcast(&self, name: &str, floor: Option<f64>) -> Result<f64> {
+        let mut shouter = open(&self.address, None).await?;
+        let (heard, mut hearing) = tokio::sync::mpsc::channel::<()>(1_024);
+        let mut listening = JoinSet::new();
+        for _ in 1..LISTENING {
+            let (mut socket, heard) = (open(&self.address, None).await?, heard.clone());
+            listening.spawn(async move {
+                while read_frame(&mut socket).await.is_ok() {
+                    if heard.send(()).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        let message = frame(r#"{"id":"1","action":"shout"}"#);
+        let (started, cpu) = (Instant::now(), self.cpu()?);
+        let mut slowest = Duration::ZERO;
+        for _ in 0..BROADCASTS {
+            let began = Instant::now();
+            shouter.get_mut().write_all(&message).await?;
+            for _ in 1..LISTENING {
+                hearing.recv().await.ok_or("nobody listens")?;
+            }
+            slowest = slowest.max(began.elapsed());
+            // Its own, and the answer.
+            for _ in 0..2 {
+                read_frame(&mut shouter).await?;
+            }
+        }
+        let deliveries = f64::from(LISTENING * BROADCASTS);
+        let each = deliveries / (self.cpu()? - cpu);
+        println!(
+            "| {name} | {:.0} | {each:.0} | {:.2} | {:.0} |",
+            deliveries / started.elapsed().as_secs_f64(),
+            each / floor.unwrap_or(each),
+            slowest.as_secs_f64() * 1e3
+        );
+        Ok(each)
+    }
+
     /// Opens many connections and leaves them alone.
     async fn idle(&self, name: &str, token: Option<&str>, floor: Option<f64>) -> Result<f64> {
         let is_socket = floor.is_some();
@@ -476,44 +528,4 @@ fn streamer(dir: &Path) -> Result<(Server, String)> {
         now_ms: u64::try_from(now.as_millis())?,
     };
     Ok((server, mint(&Keys::open(&dir.join("keys"))?, &request)?))
-}
-
-async fn broadcast(dir: &Path) -> Result<()> {
-    let server = Server::example(&["app", dir.to_str().ok_or("not UTF-8")?])?;
-    let mut shouter = open(&server.address, None).await?;
-    let (heard, mut hearing) = tokio::sync::mpsc::channel::<()>(1_024);
-    let mut listening = JoinSet::new();
-    for _ in 1..LISTENING {
-        let (mut socket, heard) = (open(&server.address, None).await?, heard.clone());
-        listening.spawn(async move {
-            while read_frame(&mut socket).await.is_ok() {
-                if heard.send(()).await.is_err() {
-                    return;
-                }
-            }
-        });
-    }
-    let message = frame(r#"{"id":"1","action":"shout"}"#);
-    let (started, cpu) = (Instant::now(), server.cpu()?);
-    let mut slowest = Duration::ZERO;
-    for _ in 0..BROADCASTS {
-        let began = Instant::now();
-        shouter.get_mut().write_all(&message).await?;
-        for _ in 1..LISTENING {
-            hearing.recv().await.ok_or("nobody listens")?;
-        }
-        slowest = slowest.max(began.elapsed());
-        // Its own, and the answer.
-        for _ in 0..2 {
-            read_frame(&mut shouter).await?;
-        }
-    }
-    let deliveries = f64::from(LISTENING * BROADCASTS);
-    println!(
-        "| {:.0} | {:.0} | {:.0} |",
-        deliveries / started.elapsed().as_secs_f64(),
-        deliveries / (server.cpu()? - cpu),
-        slowest.as_secs_f64() * 1e3
-    );
-    Ok(())
 }
