@@ -82,6 +82,8 @@ pub struct Session {
     outbox: Outbox,
     throttle: Arc<Throttle>,
     messages: Bucket,
+    /// The latest message's route: most messages of a connection have the same.
+    route: Arc<str>,
     in_flight: BTreeMap<u64, InFlight>,
     invocations: u64,
 }
@@ -137,6 +139,7 @@ impl Session {
             outbox: Outbox::new(budget),
             throttle: Arc::new(Throttle::new(&rules)),
             messages: Bucket::default(),
+            route: Arc::default(),
             in_flight: BTreeMap::new(),
             invocations: 0,
             phase: Phase::Handshake {
@@ -420,18 +423,21 @@ impl Session {
             }
             return;
         }
+        if *self.route != *route {
+            self.route = route.into();
+        }
         let message_id = self.ids.message();
         let event = MessageEvent {
             rules: Arc::clone(&self.rules),
             facts: Arc::clone(&self.facts),
-            route: route.to_owned(),
+            route: Arc::clone(&self.route),
             request_id,
             message_id,
             now,
             body: text,
         };
         let function = Function::Message {
-            route: route.to_owned(),
+            route: Arc::clone(&self.route),
         };
         let timeout = rule
             .timeout

@@ -1,5 +1,6 @@
 //! In: nothing. Out: the words in which a session and its driver talk.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -150,7 +151,7 @@ pub enum Function {
     /// A message's route.
     Message {
         /// Its key: `$default` or a custom one.
-        route: String,
+        route: Arc<str>,
     },
     /// `$disconnect`.
     Disconnect,

@@ -77,11 +77,12 @@ pub(crate) async fn fan_out() -> Result<()> {
             let mut said = Vec::with_capacity(1024);
             while read.read_buf(&mut said).await? > 0 {
                 said.clear();
-                for socket in all.lock().await.iter() {
-                    socket.try_write(NEWS)?;
+                // The last in the place of an answer.
+                for socket in all.lock().await.iter().chain([&write]) {
+                    while socket.try_write(NEWS).is_err() {
+                        socket.writable().await?;
+                    }
                 }
-                // In the place of an answer.
-                write.try_write(NEWS)?;
             }
             Result::Ok(())
         });
