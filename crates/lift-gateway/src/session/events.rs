@@ -192,7 +192,7 @@ enum Form {
 pub(super) struct MessageEvent {
     pub(super) rules: Arc<Rules>,
     pub(super) facts: Arc<Facts>,
-    pub(super) route: Arc<str>,
+    pub(super) route: String,
     pub(super) request_id: RequestId,
     pub(super) message_id: RequestId,
     pub(super) now: Timestamp,

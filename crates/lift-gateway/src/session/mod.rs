@@ -82,8 +82,6 @@ pub struct Session {
     outbox: Outbox,
     throttle: Arc<Throttle>,
     messages: Bucket,
-    /// The latest message's route: most messages of a connection have the same.
-    route: Arc<str>,
     in_flight: BTreeMap<u64, InFlight>,
     invocations: u64,
 }
@@ -139,7 +137,6 @@ impl Session {
             outbox: Outbox::new(budget),
             throttle: Arc::new(Throttle::new(&rules)),
             messages: Bucket::default(),
-            route: Arc::default(),
             in_flight: BTreeMap::new(),
             invocations: 0,
             phase: Phase::Handshake {
@@ -423,21 +420,18 @@ impl Session {
             }
             return;
         }
-        if *self.route != *route {
-            self.route = route.into();
-        }
         let message_id = self.ids.message();
         let event = MessageEvent {
             rules: Arc::clone(&self.rules),
             facts: Arc::clone(&self.facts),
-            route: Arc::clone(&self.route),
+            route: route.to_owned(),
             request_id,
             message_id,
             now,
             body: text,
         };
         let function = Function::Message {
-            route: Arc::clone(&self.route),
+            route: route.to_owned(),
         };
         let timeout = rule
             .timeout

@@ -1,6 +1,5 @@
 //! In: nothing. Out: the words in which a session and its driver talk.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -151,7 +150,7 @@ pub enum Function {
     /// A message's route.
     Message {
         /// Its key: `$default` or a custom one.
-        route: Arc<str>,
+        route: String,
     },
     /// `$disconnect`.
     Disconnect,

@@ -77,7 +77,7 @@ pub(crate) fn name(function: &Function) -> String {
     match function {
         Function::Authorizer => "authorizer".to_owned(),
         Function::Connect => "$connect".to_owned(),
-        Function::Message { route } => route.to_string(),
+        Function::Message { route } => route.clone(),
         Function::Disconnect => "$disconnect".to_owned(),
     }
 }
