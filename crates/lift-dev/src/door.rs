@@ -4,7 +4,8 @@
 //! and people put `ws://` before the one authority that events name.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -16,12 +17,15 @@ use lift_gateway::session::management::{self, Call, Done, Operation};
 use lift_gateway::{Gateway, PostError, ResponseBody};
 use serde::Deserialize;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tower::BoxError;
 
 use crate::access::Access;
 use crate::authority::Authority;
 use crate::faults::{Fault, Faults, Wanted};
+use crate::faulty::Faulty;
 use crate::feed::{Entry, Feed};
 use crate::lambda::Functions;
 
@@ -31,25 +35,51 @@ const TLS_HANDSHAKE: u8 = 0x16;
 const FAULTS_PATH: &str = "/_lift/faults";
 /// Where Lambda's `Invoke` is.
 const INVOKE_PATH: &str = "/2015-03-31/functions/";
+/// Posts that wait at a time; what is over it waits for nothing.
+const LATE_POSTS_MAX: usize = 256;
 /// Most bytes of a set of faults.
 const CONTROL_BYTES_MAX: usize = 16 * 1024;
 
 /// One API's port.
 #[derive(Clone, Debug)]
 pub(crate) struct Door {
-    pub(crate) api: Arc<str>,
     pub(crate) gateway: Gateway,
     pub(crate) functions: Functions,
     pub(crate) access: Option<Arc<Access>>,
-    pub(crate) faults: Shared,
+    pub(crate) faulty: Faulty,
     pub(crate) feed: Feed,
+    pub(crate) late: Late,
 }
 
-/// The faults of the whole process.
-pub(crate) type Shared = Arc<Mutex<Faults>>;
+/// Posts that a fault has wait.
+#[derive(Clone, Debug)]
+pub(crate) struct Late {
+    tasks: TaskTracker,
+    room: Arc<Semaphore>,
+    /// Nobody is there any more whom they could reach.
+    ended: CancellationToken,
+}
 
-pub(crate) fn with<T>(faults: &Shared, f: impl FnOnce(&mut Faults) -> T) -> T {
-    f(&mut faults.lock().unwrap_or_else(PoisonError::into_inner))
+impl Default for Late {
+    fn default() -> Self {
+        Self {
+            tasks: TaskTracker::new(),
+            room: Arc::new(Semaphore::new(LATE_POSTS_MAX)),
+            ended: CancellationToken::new(),
+        }
+    }
+}
+
+impl Late {
+    async fn end(&self) {
+        self.ended.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    fn room(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.room).try_acquire_owned().ok()
+    }
 }
 
 impl Door {
@@ -65,6 +95,7 @@ impl Door {
         let drained = async {
             shutdown.cancelled().await;
             gateway.drain(drain).await;
+            self.late.end().await;
         };
         let http = HttpLimits::default();
         listener::accept(listener, http, drained, |accepted| {
@@ -126,10 +157,14 @@ impl Door {
         peer: SocketAddr,
     ) -> Response<ResponseBody> {
         let response = self.gateway.handle(request, peer).await;
-        self.feed.put(Entry::Connected {
-            api: self.api.to_string(),
-            status: response.status().as_u16(),
-        });
+        // What is accepted the gateway's observer has seen.
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            self.feed.put(Entry::Connected {
+                api: self.faulty.api.to_string(),
+                connection: None,
+                status: response.status().as_u16(),
+            });
+        }
         response
     }
 
@@ -164,7 +199,7 @@ impl Door {
             }
         };
         self.feed.put(Entry::Management {
-            api: self.api.to_string(),
+            api: self.faulty.api.to_string(),
             method,
             connection: call.connection_id.clone(),
             bytes: length,
@@ -187,24 +222,64 @@ impl Door {
         if call.operation != Operation::Post {
             return self.gateway.handle(request, peer).await;
         }
-        let (gone, gone_delivered, wait) = with(&self.faults, |faults| {
+        let (gone, gone_delivered, wait) = self.faulty.with(|faults| {
             (
                 faults.strikes(Fault::Gone),
                 faults.strikes(Fault::GoneDelivered),
                 faults.time(Fault::AnswerFirst),
             )
         });
+        let (connection, at) = (&call.connection_id, "@connections");
         if gone {
+            self.faulty.say(Fault::Gone, connection, at);
             return reply(call, Err(PostError::Gone));
         }
-        if let Some(wait) = wait {
-            tokio::time::sleep(wait).await;
-        }
-        let response = self.gateway.handle(request, peer).await;
-        if gone_delivered {
+        let response = match wait.and_then(|wait| Some((wait, self.late.room()?))) {
+            Some((wait, room)) => {
+                self.faulty.say(Fault::AnswerFirst, connection, at);
+                self.post_later(call, request, (wait, room)).await
+            }
+            None => self.gateway.handle(request, peer).await,
+        };
+        if gone_delivered && response.status().is_success() {
+            self.faulty.say(Fault::GoneDelivered, connection, at);
             return reply(call, Err(PostError::Gone));
         }
         response
+    }
+
+    /// Says that a post is delivered, and delivers it when its time has passed: the answer of a function
+    /// that waits for its posts comes before them, too.
+    async fn post_later<B>(
+        &self,
+        call: &Call,
+        request: Request<B>,
+        (wait, room): (Duration, OwnedSemaphorePermit),
+    ) -> Response<ResponseBody>
+    where
+        B: Body,
+        B::Error: Into<BoxError>,
+    {
+        let limits = &self.gateway.rules().limits;
+        let body = Limited::new(request.into_body(), limits.message_bytes_max).collect();
+        let body = match tokio::time::timeout(limits.handshake, body).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(_)) => return reply(call, Err(PostError::PayloadTooLarge)),
+            Err(_late) => return plain(StatusCode::REQUEST_TIMEOUT, ""),
+        };
+        let connections = self.gateway.connections();
+        let there = connections.get(&call.connection_id);
+        if there.is_ok() {
+            let connection = call.connection_id.clone();
+            let ended = self.late.ended.clone();
+            self.late.tasks.spawn(async move {
+                let waited = ended.run_until_cancelled(tokio::time::sleep(wait)).await;
+                // Who is gone meanwhile gets nothing, as after any post.
+                _ = waited.map(|()| connections.post(&connection, body));
+                drop(room);
+            });
+        }
+        reply(call, there.map(|_| Done::Posted))
     }
 
     /// `GET` shows the faults in force; `PUT` replaces them, from this machine alone.
@@ -226,7 +301,9 @@ impl Door {
                 };
                 match read_faults(&body.to_bytes()) {
                     Ok(faults) => {
-                        with(&self.faults, |now| *now = faults);
+                        let delay = faults.time(Fault::ColdStart).unwrap_or_default();
+                        self.faulty.with(|now| now.replace(faults));
+                        self.functions.delay_starts(delay);
                     }
                     Err(why) => {
                         let message = serde_json::json!({ "message": why });
@@ -236,7 +313,7 @@ impl Door {
             }
             _ => return plain(StatusCode::METHOD_NOT_ALLOWED, ""),
         }
-        let (seed, faults) = with(&self.faults, |faults| (faults.seed(), faults.wanted()));
+        let (seed, faults) = self.faulty.with(|faults| (faults.seed(), faults.wanted()));
         let body = serde_json::json!({ "seed": seed, "faults": faults });
         plain(StatusCode::OK, &body.to_string())
     }
@@ -269,6 +346,12 @@ fn read_faults(body: &Bytes) -> Result<Faults, String> {
     let wanted: Vec<_> = wanted
         .collect::<Result<_, _>>()
         .map_err(|error| error.to_string())?;
+    if let Some(late) = wanted.iter().find(|wanted| wanted.fault().is_of_streams()) {
+        let name = late.fault().name();
+        return Err(format!(
+            "`{name}` is set at the start alone: `lift dev --fault {late}`"
+        ));
+    }
     Ok(Faults::new(asked.seed, wanted))
 }
 

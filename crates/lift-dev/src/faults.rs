@@ -81,6 +81,11 @@ impl Fault {
         }
     }
 
+    /// Whether it strikes records of streams, which are read as they were at the start.
+    pub(crate) fn is_of_streams(self) -> bool {
+        matches!(self, Self::DuplicateRecords | Self::ReorderRecords)
+    }
+
     fn takes_time(self) -> bool {
         matches!(
             self,
@@ -113,6 +118,12 @@ impl Fault {
 pub struct Wanted {
     fault: Fault,
     amount: Amount,
+}
+
+impl Wanted {
+    pub(crate) fn fault(&self) -> Fault {
+        self.fault
+    }
 }
 
 /// Why a text asks for no fault.
@@ -204,6 +215,19 @@ impl Faults {
             seed,
             wanted: wanted.map(|w| (w.fault, (w.amount, 0))).collect(),
         }
+    }
+
+    /// These faults from now on; what strikes streams stays as it is.
+    pub(crate) fn replace(&mut self, others: Self) {
+        let of_streams = self
+            .wanted
+            .iter()
+            .filter(|(fault, _)| fault.is_of_streams());
+        let of_streams: Vec<_> = of_streams
+            .map(|(fault, amount)| (*fault, *amount))
+            .collect();
+        *self = others;
+        self.wanted.extend(of_streams);
     }
 
     /// The seed.

@@ -1,74 +1,108 @@
-//! In: an API's functions and the faults in force. Out: an integration through which the faults strike.
+//! In: an API's functions and the faults in force. Out: an integration through which the faults strike, each said.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use lift_gateway::{Answer, Function, Integration, Invocation, InvokeError};
-use tower::{ServiceExt as _, service_fn};
+use tower::service_fn;
 
-use crate::door::{Shared, with};
-use crate::faults::Fault;
-use crate::lambda::Functions;
+use crate::faults::{Fault, Faults};
+use crate::feed::{Entry, Feed};
+use crate::lambda::{Fate, Functions, Routes};
 use crate::plan;
 
-/// Puts the faults of invocations around an integration.
-pub(crate) fn integration(
-    inner: Integration,
-    api: &plan::Api,
-    functions: &Functions,
-    faults: &Shared,
-) -> Integration {
-    let (api, functions) = (Arc::new(api.clone()), functions.clone());
-    let faults = Arc::clone(faults);
-    Integration::new(service_fn(move |invocation: Invocation| {
-        let (inner, api) = (inner.clone(), Arc::clone(&api));
-        let (functions, faults) = (functions.clone(), Arc::clone(&faults));
-        async move { invoke(inner, &api, &functions, &faults, invocation).await }
-    }))
+/// The faults of the whole process.
+pub(crate) type Shared = Arc<Mutex<Faults>>;
+
+/// The faults as they strike one API.
+#[derive(Clone, Debug)]
+pub(crate) struct Faulty {
+    pub(crate) api: Arc<str>,
+    pub(crate) faults: Shared,
+    pub(crate) feed: Feed,
 }
 
-async fn invoke(
-    inner: Integration,
-    api: &plan::Api,
-    functions: &Functions,
-    faults: &Shared,
-    invocation: Invocation,
-) -> Result<Answer, InvokeError> {
-    let function = invocation.function.clone();
-    if function == Function::Disconnect {
-        let (lost, late) = with(faults, |faults| {
-            let lost = faults.strikes(Fault::LoseDisconnect);
-            (lost, faults.time(Fault::LateDisconnect))
+impl Faulty {
+    pub(crate) fn with<T>(&self, f: impl FnOnce(&mut Faults) -> T) -> T {
+        f(&mut self.faults.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Says that a fault strikes.
+    pub(crate) fn say(&self, fault: Fault, connection: &str, at: &str) {
+        self.feed.put(Entry::Fault {
+            api: self.api.to_string(),
+            connection: connection.to_owned(),
+            fault: fault.name(),
+            at: at.to_owned(),
+        });
+    }
+
+    /// Waits as long as a fault takes, if it is in force.
+    pub(crate) async fn wait(
+        &self,
+        fault: Fault,
+        time: Option<Duration>,
+        connection: &str,
+        at: &str,
+    ) {
+        if let Some(time) = time {
+            self.say(fault, connection, at);
+            tokio::time::sleep(time).await;
+        }
+    }
+
+    /// The API's functions, with the faults of invocations around them.
+    pub(crate) fn integration(self, api: &plan::Api, functions: &Functions) -> Integration {
+        let around = Arc::new((self, Routes::of(api), functions.clone()));
+        Integration::new(service_fn(move |invocation: Invocation| {
+            let around = Arc::clone(&around);
+            async move {
+                let (faulty, routes, functions) = &*around;
+                faulty.invoke(routes, functions, invocation).await
+            }
+        }))
+    }
+
+    async fn invoke(
+        &self,
+        routes: &Routes,
+        functions: &Functions,
+        invocation: Invocation,
+    ) -> Result<Answer, InvokeError> {
+        let function = invocation.function.clone();
+        let (connection, at) = (invocation.connection_id, Routes::cause(&function));
+        let say = |fault| self.say(fault, connection.as_str(), at);
+        // All are drawn, so that none moves another's sequence.
+        let (lost, throttled, killed) = self.with(|faults| {
+            let is_disconnect = function == Function::Disconnect;
+            let lost = is_disconnect && faults.strikes(Fault::LoseDisconnect);
+            let throttled = faults.strikes(Fault::Throttle);
+            (lost, throttled, faults.strikes(Fault::Kill))
+        });
+        let (late, wait) = self.with(|faults| match function {
+            Function::Disconnect => (faults.time(Fault::LateDisconnect), None),
+            Function::Message { .. } => (None, faults.time(Fault::PostFirst)),
+            Function::Authorizer | Function::Connect => (None, None),
         });
         if lost {
+            say(Fault::LoseDisconnect);
             return Ok(Answer::from(r#"{"statusCode":200}"#));
         }
-        if let Some(late) = late {
-            tokio::time::sleep(late).await;
+        self.wait(Fault::LateDisconnect, late, connection.as_str(), at)
+            .await;
+        if throttled {
+            say(Fault::Throttle);
+            return Err(InvokeError::Throttled);
         }
+        let fate = if killed {
+            say(Fault::Kill);
+            Fate::Dies
+        } else {
+            Fate::Lives
+        };
+        let answer = functions.ask(routes, invocation, fate).await;
+        self.wait(Fault::PostFirst, wait, connection.as_str(), at)
+            .await;
+        answer
     }
-    let (throttled, killed, wait) = with(faults, |faults| {
-        let throttled = faults.strikes(Fault::Throttle);
-        let killed = faults.strikes(Fault::Kill);
-        (throttled, killed, faults.time(Fault::PostFirst))
-    });
-    if throttled {
-        return Err(InvokeError::Throttled);
-    }
-    let answering = inner.oneshot(invocation);
-    tokio::pin!(answering);
-    if killed {
-        // Once polled, the invocation has its environment, or waits for one.
-        let polled = futures_util::poll!(&mut answering);
-        if let std::task::Poll::Ready(answer) = polled {
-            return answer;
-        }
-        if let Some(name) = api.function_of(&function) {
-            functions.kill_one(name);
-        }
-    }
-    let answer = answering.await;
-    if let (Function::Message { .. }, Some(wait)) = (function, wait) {
-        tokio::time::sleep(wait).await;
-    }
-    answer
 }

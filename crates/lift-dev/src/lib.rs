@@ -16,10 +16,11 @@ pub mod faults;
 mod faulty;
 pub mod lambda;
 pub mod dynamodb;
+pub mod build;
 pub mod watch;
 pub mod feed;
+mod traffic;
 pub mod streams;
 mod clock;
 
 pub use lift_gateway::Quota;
-pub use lift_gateway::listener::bind;

@@ -49,26 +49,6 @@ pub struct Api {
     pub default_rate: Option<Rate>,
 }
 
-impl Api {
-    /// The name of the function that takes an event; none where a route asks no function.
-    #[must_use]
-    pub fn function_of(&self, function: &lift_gateway::Function) -> Option<&str> {
-        let key = match function {
-            lift_gateway::Function::Authorizer => {
-                return self.authorizer.as_ref().map(|a| a.function.as_str());
-            }
-            lift_gateway::Function::Connect => "$connect",
-            lift_gateway::Function::Disconnect => "$disconnect",
-            lift_gateway::Function::Message { route } => route,
-        };
-        let route = self.routes.iter().find(|route| route.key == key)?;
-        match &route.integration {
-            Integration::Function(name) => Some(name),
-            Integration::Mock(_) => None,
-        }
-    }
-}
-
 /// One route of an API.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {

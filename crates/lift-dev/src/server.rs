@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lift_gateway::{
-    AuthorizerRules, Gateway, Limits, Management, Paths, Quota, RouteIntegration, Rules, listener,
+    AuthorizerRules, Gateway, Integration, Limits, Management, Paths, Quota, RouteIntegration,
+    Rules, listener,
 };
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -20,15 +21,16 @@ use tokio_util::task::TaskTracker;
 
 use crate::access::{Access, Signatures};
 use crate::authority::Authority;
-use crate::door::{Door, Shared};
+use crate::door::{Door, Late};
 use crate::dynamodb;
 use crate::dynamodb::tables::{self, Made, TableError};
 use crate::faults::{Fault, Faults};
-use crate::faulty;
-use crate::feed::Feed;
-use crate::lambda::{self, Call, Failure, Freeze, Functions};
+use crate::faulty::{Faulty, Shared};
+use crate::feed::{Detail, Feed};
+use crate::lambda::{self, Call, Failure, Fate, Freeze, Functions};
 use crate::plan::{self, Mapping, Plan, Schedule};
 use crate::streams::{self, InvokeFailed};
+use crate::traffic;
 
 /// How a plan runs.
 #[derive(Debug)]
@@ -74,7 +76,7 @@ impl Settings {
 
 impl Settings {
     fn state(&self) -> PathBuf {
-        self.directory.join(".lift")
+        state_of(&self.directory)
     }
 }
 
@@ -121,6 +123,45 @@ pub enum StartError {
     Table(#[from] TableError),
 }
 
+/// Where a plan's APIs listen: on one port after another.
+#[derive(Debug)]
+pub struct Ports {
+    /// The first API's address.
+    pub first: SocketAddr,
+    listeners: Vec<TcpListener>,
+}
+
+impl Ports {
+    /// Listens for the first API; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// The port is taken or not allowed.
+    pub fn bind(first: SocketAddr) -> io::Result<Self> {
+        let listener = listener::bind(first)?;
+        Ok(Self {
+            first: listener.local_addr()?,
+            listeners: vec![listener],
+        })
+    }
+
+    /// Listens for the other APIs, of so many in all.
+    ///
+    /// # Errors
+    /// One of the ports that follow is taken, or there is none.
+    pub fn extend(&mut self, apis: usize) -> io::Result<()> {
+        for i in self.listeners.len()..apis {
+            let port = u16::try_from(i).ok();
+            let port = port.and_then(|i| self.first.port().checked_add(i));
+            let port = port.ok_or_else(|| io::Error::other("no ports after 65535"))?;
+            let next = SocketAddr::new(self.first.ip(), port);
+            let bound = listener::bind(next)
+                .map_err(|error| io::Error::new(error.kind(), format!("{next}: {error}")))?;
+            self.listeners.push(bound);
+        }
+        Ok(())
+    }
+}
+
 /// One API that accepts connections.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Endpoint {
@@ -159,17 +200,17 @@ pub struct Dev {
 }
 
 impl Dev {
-    /// Creates tables, starts functions and binds ports; `first` is the first API's port.
+    /// Creates tables and starts functions; `ports` are as many as there are APIs.
     ///
     /// # Errors
     /// See [`StartError`].
     pub async fn start(
         plan: Plan,
         settings: Settings,
-        first: TcpListener,
+        ports: Ports,
         feed: Feed,
     ) -> Result<Self, StartError> {
-        let address = first.local_addr().map_err(io("the port has no address"))?;
+        let address = ports.first;
         let state = &settings.state();
         make_state(state).map_err(io(format!("`{}` cannot be made", state.display())))?;
         let host = named(address.ip());
@@ -189,6 +230,7 @@ impl Dev {
             environment: environment(&plan, &settings, &authority, &at),
             failures: state.join("failures"),
             speed: settings.speed,
+            idle: lambda::Settings::default().idle / settings.speed.get(),
             directory: Some(settings.directory.clone()),
             ..lambda::Settings::default()
         };
@@ -196,23 +238,26 @@ impl Dev {
 
         let access = Access::new(settings.signatures, &plan).map(Arc::new);
         let faults: Shared = Arc::new(Mutex::new(settings.faults.clone()));
-        let listeners = ports(first, plan.apis.len()).map_err(io("a port is taken"))?;
         let mut doors = Vec::new();
         let mut endpoints = Vec::new();
-        for (api, listener) in plan.apis.iter().zip(listeners) {
+        for (api, listener) in plan.apis.iter().zip(ports.listeners) {
             let address = listener.local_addr().map_err(io("a port has no address"))?;
             let domain = format!("{host}:{}", address.port());
             let rules = rules(api, &plan, &domain, &settings)?;
-            let inner = functions.integration(api);
-            let integration = faulty::integration(inner, api, &functions, &faults);
-            endpoints.push(Endpoint::new(api, &domain));
-            let door = Door {
+            let faulty = Faulty {
                 api: api.logical_id.as_str().into(),
-                gateway: Gateway::new(rules, integration),
-                functions: functions.clone(),
-                access: access.clone(),
                 faults: Arc::clone(&faults),
                 feed: feed.clone(),
+            };
+            let integration = faulty.clone().integration(api, &functions);
+            endpoints.push(Endpoint::new(api, &domain));
+            let door = Door {
+                gateway: gateway(rules, integration, &faulty.api, &feed),
+                functions: functions.clone(),
+                access: access.clone(),
+                faulty,
+                feed: feed.clone(),
+                late: Late::default(),
             };
             doors.push((door, listener));
         }
@@ -299,9 +344,17 @@ impl Dev {
             let run = streams::run(&mapping, settings, feed.clone(), invoke, shutdown);
             if let Err(error) = run.await {
                 let cause = error.source().map(|cause| format!(": {cause}"));
-                feed.notice(format!("{error}{}", cause.unwrap_or_default()));
+                feed.problem(format!("{error}{}", cause.unwrap_or_default()));
             }
         }
+    }
+}
+
+/// A gateway whose connections the feed shows, where it wants them.
+fn gateway(rules: Rules, integration: Integration, api: &Arc<str>, feed: &Feed) -> Gateway {
+    match feed.detail() {
+        Detail::All => Gateway::observed(rules, integration, traffic::observer(api, feed)),
+        Detail::Problems => Gateway::new(rules, integration),
     }
 }
 
@@ -372,6 +425,7 @@ fn call(function: &str, payload: Bytes, cause: &str) -> Call {
         request_id: None,
         trace: None,
         deadline: None,
+        fate: Fate::Lives,
     }
 }
 
@@ -406,7 +460,13 @@ async fn tick(
     }
 }
 
-fn make_state(state: &Path) -> io::Result<()> {
+/// Where what is kept goes, for a template in this directory.
+pub(crate) fn state_of(directory: &Path) -> PathBuf {
+    directory.join(".lift")
+}
+
+/// Makes the directory of what is kept here, before anything is put into it.
+pub(crate) fn make_state(state: &Path) -> io::Result<()> {
     std::fs::create_dir_all(state.join("failures"))?;
     // What is made is not for a repository.
     std::fs::write(state.join(".gitignore"), "*\n")
@@ -419,23 +479,6 @@ fn named(ip: std::net::IpAddr) -> String {
         std::net::IpAddr::V4(ip) => ip.to_string(),
         std::net::IpAddr::V6(ip) => format!("[{ip}]"),
     }
-}
-
-/// The first listener, and one on each of the ports after it.
-fn ports(first: TcpListener, apis: usize) -> io::Result<Vec<TcpListener>> {
-    let address = first.local_addr()?;
-    let mut listeners = vec![first];
-    for i in 1..apis {
-        let port = u16::try_from(i)
-            .ok()
-            .and_then(|i| address.port().checked_add(i));
-        let port = port.ok_or_else(|| io::Error::other("no ports after 65535"))?;
-        let next = SocketAddr::new(address.ip(), port);
-        let bound = listener::bind(next)
-            .map_err(|error| io::Error::new(error.kind(), format!("{next}: {error}")))?;
-        listeners.push(bound);
-    }
-    Ok(listeners)
 }
 
 /// The gateway's rules for an API of the plan.

@@ -1,15 +1,15 @@
 //! In: changes of files. Out: the functions whose code they are, built where they are built, and replaced.
 
-use std::collections::BTreeSet;
-use std::io;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Component, Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::build::build;
 use crate::feed::Feed;
 use crate::lambda::Functions;
 use crate::plan::{Function, Plan};
@@ -18,10 +18,10 @@ use crate::plan::{Function, Plan};
 const QUIET: Duration = Duration::from_millis(60);
 /// Changed paths that wait; past it they are dropped, and everything is taken as changed.
 const PATHS_MAX: usize = 1_024;
-/// Time for one build.
-const BUILD_TIMEOUT: Duration = Duration::from_secs(10 * 60);
-/// What is shown of a build's output, in lines from its end.
-const BUILD_LINES: usize = 40;
+/// A file with more bytes is known by their number and its time.
+const CONTENT_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Files whose content is remembered; past it, all of it is forgotten.
+const FILES_MAX: usize = 10_000;
 /// Extensions of files that are no sources.
 const MADE_EXTENSIONS: &[&str] = &["pyc", "log", "out", "tmp", "swp", "swx", "jsonl"];
 /// Directories whose content is made, not written.
@@ -34,67 +34,32 @@ const MADE: &[&str] = &[
     ".venv",
 ];
 
-/// Builds what must be built before anything can run; equal commands once.
-///
-/// # Errors
-/// A command fails; its last lines are in the error.
-pub async fn build_all(plan: &Plan, directory: &Path, feed: &Feed) -> io::Result<()> {
-    let commands: BTreeSet<_> = plan
-        .functions
-        .iter()
-        .filter_map(|f| f.build.as_ref())
-        .collect();
-    for command in commands {
-        let started = Instant::now();
-        build(command, directory).await?;
-        let took = started.elapsed().as_secs_f32();
-        feed.notice(format!("built in {took:.1} s: {command}"));
-    }
-    Ok(())
-}
-
-async fn build(command: &str, directory: &Path) -> io::Result<()> {
-    let run = tokio::process::Command::new("sh")
-        .args(["-c", command])
-        .current_dir(directory)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let output = tokio::time::timeout(BUILD_TIMEOUT, run)
-        .await
-        .map_err(|_late| {
-            let why = format!("`{command}` did not end in {} s", BUILD_TIMEOUT.as_secs());
-            io::Error::new(io::ErrorKind::TimedOut, why)
-        })??;
-    if ExitStatus::success(&output.status) {
-        return Ok(());
-    }
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    let lines: Vec<_> = said.lines().collect();
-    let last = lines.get(lines.len().saturating_sub(BUILD_LINES)..);
-    let last = last.unwrap_or_default().join("\n");
-    Err(io::Error::other(format!(
-        "`{command}`: {}\n{last}",
-        output.status
-    )))
-}
-
-/// Watches the code of a plan's functions.
+/// Watches the code of a plan's functions, and the template.
 #[derive(Debug)]
 pub struct Watch {
     _watcher: RecommendedWatcher,
     changes: mpsc::Receiver<PathBuf>,
     functions: Vec<Function>,
     directory: PathBuf,
+    template: Template,
+    /// What files held when they were last found to have changed.
+    known: HashMap<PathBuf, Option<u64>>,
+}
+
+/// The template as it was, and as it is now.
+#[derive(Debug)]
+struct Template {
+    path: PathBuf,
+    started: Option<u64>,
+    latest: Option<u64>,
 }
 
 impl Watch {
-    /// Begins to watch; `directory` is the template's, where builds run.
+    /// Begins to watch; `directory` is where builds run.
     ///
     /// # Errors
     /// A path is not there, or the system's watches are used up.
-    pub fn start(plan: &Plan, directory: &Path) -> notify::Result<Self> {
+    pub fn start(plan: &Plan, directory: &Path, template: &Path) -> notify::Result<Self> {
         let (changed, changes) = mpsc::channel(PATHS_MAX);
         let own = own_output();
         let mut watcher =
@@ -109,44 +74,84 @@ impl Watch {
                     _ = changed.try_send(path);
                 }
             })?;
+        let template = template.canonicalize()?;
         let paths: BTreeSet<_> = plan.functions.iter().flat_map(watched).collect();
-        for path in paths {
-            watcher.watch(&path, RecursiveMode::Recursive)?;
+        for path in &paths {
+            watcher.watch(path, RecursiveMode::Recursive)?;
         }
+        // An editor puts another file in its place: its directory is watched, once.
+        if let Some(parent) = template.parent()
+            && !paths.iter().any(|path| parent.starts_with(path))
+        {
+            watcher.watch(parent, RecursiveMode::NonRecursive)?;
+        }
+        let content = content(&template);
         Ok(Self {
             _watcher: watcher,
             changes,
             functions: plan.functions.clone(),
             directory: directory.to_owned(),
+            template: Template {
+                path: template,
+                started: content,
+                latest: content,
+            },
+            known: HashMap::new(),
         })
     }
 
-    /// Builds and replaces what changes, until the shutdown.
+    /// Builds and replaces what changes, until the shutdown, which ends a build.
     pub async fn follow(mut self, functions: Functions, feed: Feed, shutdown: CancellationToken) {
         while let Some(changed) = self.next(&shutdown).await {
-            let hit: Vec<_> = self
-                .functions
-                .iter()
-                .filter(|f| is_hit(f, &changed))
-                .collect();
-            for function in hit {
-                let started = Instant::now();
-                if let Some(command) = &function.build {
-                    let _held = functions.hold(&function.name);
-                    if let Err(error) = build(command, &self.directory).await {
-                        feed.notice(format!(
-                            "{}: not built, the old code stays: {error}",
-                            function.name
-                        ));
-                        continue;
-                    }
-                }
-                functions.replace(&function.name).await;
+            self.template.look(&changed, &feed);
+            let changed = self.different(changed);
+            let work = self.work(&changed, &functions, &feed);
+            if shutdown.run_until_cancelled(work).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// What of it is not as it was when it was last looked at: a build that writes beside its sources
+    /// would otherwise be the reason for the next one.
+    fn different(&mut self, mut changed: BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
+        if self.known.len() > FILES_MAX {
+            self.known.clear();
+        }
+        changed.retain(|path| {
+            let now = content(path);
+            *path != self.template.path && self.known.insert(path.clone(), now) != Some(now)
+        });
+        changed
+    }
+
+    /// Builds and replaces the functions whose code changed; equal commands once.
+    async fn work(&self, changed: &BTreeSet<PathBuf>, functions: &Functions, feed: &Feed) {
+        let mut by_command = BTreeMap::<_, Vec<_>>::new();
+        for function in self.functions.iter().filter(|f| is_hit(f, changed)) {
+            let command = function.build.as_deref();
+            let held = command.map(|_| functions.hold(&function.name));
+            let of_command = by_command.entry(command).or_default();
+            of_command.push((function.name.as_str(), held));
+        }
+        for (command, of_command) in by_command {
+            let started = Instant::now();
+            if let Some(command) = command
+                && let Err(error) = build(command, &self.directory).await
+            {
+                let names = of_command.iter().map(|(name, _)| format!("`{name}`"));
+                let names = names.collect::<Vec<_>>().join(", ");
+                feed.problem(format!("{names}: not built, the old code stays: {error}"));
+                continue;
+            }
+            for (name, held) in of_command {
+                let replaced = functions.replace(name).await;
+                drop(held);
                 let took = started.elapsed().as_secs_f32();
-                feed.notice(format!(
-                    "{}: changed, replaced in {took:.2} s",
-                    function.name
-                ));
+                match replaced {
+                    Ok(()) => feed.notice(format!("`{name}`: changed, replaced in {took:.2} s")),
+                    Err(error) => feed.problem(format!("{error}; the old code stays")),
+                }
             }
         }
     }
@@ -168,6 +173,42 @@ impl Watch {
             }
         }
     }
+}
+
+impl Template {
+    /// Says that what runs is not what the template says.
+    fn look(&mut self, changed: &BTreeSet<PathBuf>, feed: &Feed) {
+        let name = self.path.file_name();
+        if !changed.iter().any(|path| path.file_name() == name) {
+            return;
+        }
+        let now = content(&self.path);
+        // An editor may have it away for a moment.
+        if now.is_none() || now == self.latest {
+            return;
+        }
+        self.latest = now;
+        let name = name.unwrap_or_default().to_string_lossy();
+        if now == self.started {
+            feed.notice(format!("`{name}` is again what runs"));
+        } else {
+            feed.notice(format!(
+                "`{name}` changed, and the old one runs on: restart `lift dev`"
+            ));
+        }
+    }
+}
+
+/// What is in a file, in short; nothing where there is no file.
+fn content(path: &Path) -> Option<u64> {
+    let mut hasher = DefaultHasher::new();
+    let about = std::fs::metadata(path).ok()?;
+    if about.len() > CONTENT_BYTES_MAX {
+        (about.len(), about.modified().ok()?).hash(&mut hasher);
+    } else {
+        std::fs::read(path).ok()?.hash(&mut hasher);
+    }
+    Some(hasher.finish())
 }
 
 fn watched(function: &Function) -> Vec<PathBuf> {

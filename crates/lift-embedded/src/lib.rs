@@ -16,6 +16,7 @@
 #![warn(missing_docs)]
 
 mod layout;
+mod manifest;
 mod index;
 mod recent;
 mod group;

@@ -21,6 +21,7 @@ use crate::group::Reach;
 use crate::index::{Change, Entry, Index};
 use crate::journal;
 use crate::layout;
+use crate::manifest;
 use crate::recent::Recent;
 use crate::report::Report;
 use crate::witness::Witness;
@@ -233,6 +234,11 @@ pub(crate) fn open_database(
     files: &Layout,
     options: &Options,
 ) -> Result<(Database, Keyspace), OpenError> {
+    match manifest::check(&files.database()) {
+        Ok(None) => {}
+        Ok(Some(wrong)) => return Err(files.damage(wrong)),
+        Err(error) => return Err(files.error(error)),
+    }
     let builder = Database::builder(files.database()).cache_size(options.cache_bytes);
     // The database has assertions about its own files; a damaged one must not end the process.
     let opened = catch_unwind(AssertUnwindSafe(|| {

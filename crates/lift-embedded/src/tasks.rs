@@ -330,11 +330,11 @@ fn activity(
         let Some(accepted) = layout::parse_activity(&row) else {
             continue;
         };
-        match read::<Record>(&shared.rows, &layout::head(&accepted.key)) {
-            Ok(Some(record)) => page.requests.push(Activity::of(&record)),
-            Ok(None) | Err(StoreError::Corrupt(_)) => {}
-            Err(error) => return Err(error),
-        }
+        let value = shared.rows.get(layout::head(&accepted.key));
+        let value = value.map_err(read_error)?;
+        // One that cannot be parsed is left out: opening the store has reported it.
+        let record = value.and_then(|value| serde_json::from_slice::<Record>(&value).ok());
+        page.requests.extend(record.as_ref().map(Activity::of));
         seen = Some(accepted);
     }
     Ok(page)

@@ -26,6 +26,7 @@ use crate::connection::{self, Decision};
 use crate::listener::{self, Accepted, HttpLimits};
 use crate::session::handshake::{self, Refusal, Upgrade};
 use crate::session::management::{self, Done, Operation, Reply};
+use crate::session::observer::Observer;
 use crate::session::{Input, PostError, Session};
 use crate::{ConnectionId, Connections, Integration, Rules};
 
@@ -43,6 +44,7 @@ struct Shared {
     /// Only ever cloned; the lock makes the gateway shareable whatever the integration is.
     integration: Mutex<Integration>,
     connections: Connections,
+    observer: Option<Observer>,
     clock: Clock,
     tasks: TaskTracker,
     draining: AtomicBool,
@@ -61,12 +63,23 @@ impl Gateway {
     /// A gateway that follows these rules and sends its events to this integration.
     #[must_use]
     pub fn new(rules: Rules, integration: Integration) -> Self {
+        Self::watched(rules, integration, None)
+    }
+
+    /// The same, whose connections somebody watches.
+    #[must_use]
+    pub fn observed(rules: Rules, integration: Integration, observer: Observer) -> Self {
+        Self::watched(rules, integration, Some(observer))
+    }
+
+    fn watched(rules: Rules, integration: Integration, observer: Option<Observer>) -> Self {
         let clock = Clock::start();
         let connections = Connections::new(clock, &rules);
         let shared = Shared {
             rules: Arc::new(rules),
             integration: Mutex::new(integration),
             connections,
+            observer,
             clock,
             tasks: TaskTracker::new(),
             draining: AtomicBool::new(false),
@@ -253,7 +266,8 @@ impl Gateway {
         };
         let session = Session::new(Arc::clone(rules), upgrade, id, seed, clock.now())
             .with_budget(connections.budget())
-            .with_throttle(connections.throttle());
+            .with_throttle(connections.throttle())
+            .with_observer(self.shared.observer.clone());
         let slot = connections.insert(id, session);
         if self.is_draining() {
             // The drain began in between and may not have seen this connection.

@@ -38,6 +38,7 @@ pub use integration::{Answer, Integration, Invocation, Receipt};
 pub use lift_apigw::id::{ConnectionId, RequestId};
 pub use session::codec::Text;
 pub use session::identity::{IdentitySource, IdentitySourceError};
+pub use session::observer::{Observer, Received, Seen, Side};
 pub use session::quota::{Quota, Rate, UnknownQuota};
 pub use session::route::{RouteSelection, RouteSelectionError};
 pub use session::rules::{

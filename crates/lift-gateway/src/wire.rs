@@ -42,6 +42,8 @@ pub(crate) struct Reader {
 struct Begun {
     is_text: bool,
     payload: Vec<u8>,
+    /// Bytes at its start that are known to be UTF-8.
+    checked: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,28 +155,43 @@ impl Reader {
     }
 
     fn part(&mut self, header: &Header, payload: &[u8]) -> Result<Option<Heard>, Violation> {
-        let (is_text, whole) = match self.begun.take() {
+        let mut begun = match self.begun.take() {
             Some(mut begun) => {
                 append(payload, header.mask, &mut begun.payload);
-                (begun.is_text, begun.payload)
+                begun
             }
-            None => (
-                header.opcode == Opcode::Text,
-                unmasked(payload, header.mask),
-            ),
+            None => Begun {
+                is_text: header.opcode == Opcode::Text,
+                payload: unmasked(payload, header.mask),
+                checked: 0,
+            },
         };
         if !header.is_final {
-            self.begun = Some(Begun {
-                is_text,
-                payload: whole,
-            });
+            begun.check()?;
+            self.begun = Some(begun);
             return Ok(None);
         }
-        if !is_text {
+        if !begun.is_text {
             return Ok(Some(Heard::Binary));
         }
-        let text = String::from_utf8(whole).map_err(|_binary| Violation::InvalidUtf8)?;
+        let text = String::from_utf8(begun.payload).map_err(|_binary| Violation::InvalidUtf8)?;
         Ok(Some(Heard::Text(text.into())))
+    }
+}
+
+impl Begun {
+    /// Whether a text can still become UTF-8; what can not is refused before its end comes
+    /// (RFC 6455 §8.1).
+    fn check(&mut self) -> Result<(), Violation> {
+        let unchecked = self.payload.get(self.checked..).unwrap_or_default();
+        self.checked += match std::str::from_utf8(unchecked) {
+            _ if !self.is_text => 0,
+            Ok(text) => text.len(),
+            // A character may be cut in two by its frames.
+            Err(error) if error.error_len().is_none() => error.valid_up_to(),
+            Err(_) => return Err(Violation::InvalidUtf8),
+        };
+        Ok(())
     }
 }
 
@@ -354,6 +371,8 @@ mod tests {
         check(&[(0x88, b"\x03")], &["Protocol"]);
         check(&[(0x88, b"\x03\xe8\xff")], &["InvalidUtf8"]);
         check(&[(0x81, b"\xff")], &["InvalidUtf8"]);
+        check(&[(0x01, b"\xff"), (0x80, b"")], &["InvalidUtf8"]);
+        check(&[(0x01, b"\xc3"), (0x00, b"x")], &["InvalidUtf8"]);
         check(
             &[(0x81, b"ok"), (0x81, &[b'x'; 70_001])],
             &["ok", "FrameTooBig"],

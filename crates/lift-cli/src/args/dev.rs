@@ -17,10 +17,15 @@ Examples:
 
 Functions are processes behind the Lambda Runtime API; nothing goes to AWS. API number i of the
 template, from 0, listens on the port plus i, for WebSocket, `@connections` and invocations, each
-plain and over TLS; `.lift/ca.pem` is the certificate to trust.
+plain and over TLS; `.lift/ca.pem` is the certificate to trust. What happens is shown on stderr as a
+table, or on stdout as JSON; changed code is built and replaced while connections stay open.
 
 Faults: throttle, kill, lose-disconnect, gone, gone-delivered, duplicate-records and reorder-records take
-a share, like 5%; cold-start, late-disconnect, post-first and answer-first a time, like 280ms.";
+a share, like 5%; cold-start, late-disconnect, post-first and answer-first a time up to 20 s, like 280ms.
+A PUT while it runs replaces them, but for those of records.
+
+It runs until Ctrl-C or SIGTERM, which drain connections, end the functions and leave with 0; a second one
+does not wait.";
 
 /// `lift dev`.
 #[derive(Debug, Group)]
@@ -37,10 +42,10 @@ pub struct DevArgs {
     /// The region that functions see.
     #[arg(long, value_name = "NAME", default_value = "us-east-1")]
     pub region: String,
-    /// The DynamoDB endpoint: a URL, or `local` to start DynamoDB Local.
+    /// The DynamoDB endpoint: a URL, or `local` to start DynamoDB Local, whose directory LIFT_DYNAMODB_LOCAL names.
     #[arg(long, value_name = "local|URL")]
     pub dynamodb: Option<String>,
-    /// How many times faster idle time, connection age, schedules and retries pass.
+    /// How many times faster idle time, connection age, schedules, retries and idle processes pass.
     #[arg(long, value_name = "N", default_value = "1")]
     pub time_scale: NonZeroU32,
     /// Lift one of API Gateway's quotas; repeatable.
@@ -49,7 +54,7 @@ pub struct DevArgs {
     /// Something that goes wrong now and then, like `throttle=5%`; repeatable.
     #[arg(long = "fault", value_name = "FAULT=AMOUNT", value_parser = str::parse::<Wanted>)]
     pub faults: Vec<Wanted>,
-    /// Where the faults' sequences begin.
+    /// Where the faults' sequences begin: with one seed the same events are struck.
     #[arg(long, value_name = "N", default_value = "0")]
     pub seed: u64,
     /// Whether `@connections` checks signatures and `execute-api:ManageConnections`.
@@ -61,13 +66,13 @@ pub struct DevArgs {
     /// Whether changed code is built and replaced.
     #[arg(long, value_name = "WHETHER", default_value = "on")]
     pub watch: Switch,
-    /// Processes of all functions at a time.
+    /// Processes of all functions at a time [default: 64].
     #[arg(long, value_name = "N")]
     pub environments: Option<usize>,
     /// Print one JSON object a line: each API once it accepts, then whatever happens.
     #[arg(long)]
     pub json: bool,
-    /// Say nothing but where APIs listen, and errors.
+    /// Say nothing but where APIs listen, problems and errors.
     #[arg(long, short)]
     pub quiet: bool,
 }

@@ -55,7 +55,7 @@ Examples:
   lift token inspect --data-dir .streamer - < token
   lift token keygen --algorithm EdDSA";
 
-/// Talk to a WebSocket server, make its tokens, look after its data directory, explain its codes.
+/// Run Lambda functions behind a local gateway, talk to a WebSocket server, look after its tokens and data, explain its codes.
 #[derive(Debug, Parser)]
 #[command(name = "lift", version, after_help = EXIT_STATUS, arg_required_else_help = true)]
 pub struct Args {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};
 use tokio_tungstenite::WebSocketStream;
@@ -15,9 +15,16 @@ use tokio_tungstenite::tungstenite::{self, Message};
 /// Longest wait for one thing: a cold start of every function beside other tests is within it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Longest wait for code to be built, from nothing: a compiler and all dependencies.
+const BUILT_WITHIN: Duration = Duration::from_secs(15 * 60);
+
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    let done = tokio::time::timeout(PATIENCE, future).await;
-    done.unwrap_or_else(|_late| panic!("{what} did not come in {PATIENCE:?}"))
+    within_time(PATIENCE, what, future).await
+}
+
+async fn within_time<T>(time: Duration, what: &str, future: impl Future<Output = T>) -> T {
+    let done = tokio::time::timeout(time, future).await;
+    done.unwrap_or_else(|_late| panic!("{what} did not come in {time:?}"))
 }
 
 pub(crate) fn root() -> PathBuf {
@@ -28,6 +35,8 @@ pub(crate) fn root() -> PathBuf {
 pub(crate) struct Running {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
+    /// A line that was looked at and is to be found again.
+    kept: Option<Value>,
     pub(crate) urls: Vec<String>,
     pub(crate) management: Vec<String>,
 }
@@ -51,24 +60,53 @@ impl Running {
         let mut running = Self {
             child,
             lines,
+            kept: None,
             urls: Vec::new(),
             management: Vec::new(),
         };
-        let first = running.line(|line| line.get("url").is_some()).await;
+        let first = within_time(BUILT_WITHIN, "the first API", running.first()).await;
         running.urls.push(first["url"].as_str().unwrap().to_owned());
         let management = first["management_url"].as_str().unwrap();
         running.management.push(management.to_owned());
         running
     }
 
+    /// The line with the URL; what is said before it is found again by the next look.
+    async fn first(&mut self) -> Value {
+        let mut before = None;
+        loop {
+            let line = self.read().await;
+            if line.get("url").is_some() {
+                self.kept = before;
+                return line;
+            }
+            before.get_or_insert(line);
+        }
+    }
+
+    async fn read(&mut self) -> Value {
+        let line = self.lines.next_line().await.unwrap();
+        let line = line.expect("lift dev ended before its line");
+        let line: Value = serde_json::from_str(&line).unwrap();
+        eprintln!("{line}");
+        line
+    }
+
+    /// The process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
     /// The next line of output that is meant.
     pub(crate) async fn line(&mut self, is_meant: impl Fn(&Value) -> bool) -> Value {
+        if let Some(kept) = self.kept.take()
+            && is_meant(&kept)
+        {
+            return kept;
+        }
         let looking = async {
             loop {
-                let line = self.lines.next_line().await.unwrap();
-                let line = line.expect("lift dev ended before its line");
-                let line: Value = serde_json::from_str(&line).unwrap();
-                eprintln!("{line}");
+                let line = self.read().await;
                 if is_meant(&line) {
                     return line;
                 }
@@ -77,25 +115,80 @@ impl Running {
         within("a line of lift dev", looking).await
     }
 
+    /// The next line of output that is meant; it is found again by the next look.
+    pub(crate) async fn peek(&mut self, is_meant: impl Fn(&Value) -> bool) -> Value {
+        let line = self.line(is_meant).await;
+        self.kept = Some(line.clone());
+        line
+    }
+
+    /// The next thing of this kind that happened.
+    pub(crate) async fn entry(&mut self, kind: &str) -> Value {
+        self.line(|line| line["kind"] == kind).await
+    }
+
+    /// The next problem; its text.
+    pub(crate) async fn problem(&mut self) -> String {
+        let problem = self.entry("problem").await;
+        problem["text"].as_str().unwrap().to_owned()
+    }
+
+    /// One HTTP request to the first API's port; its status and body.
+    pub(crate) async fn http(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+        let authority = self.authority();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let asking = async {
+            let mut stream = TcpStream::connect(authority).await.unwrap();
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut response = String::new();
+            stream.read_to_string(&mut response).await.unwrap();
+            response
+        };
+        let response = within("an HTTP response", asking).await;
+        let (head, body) = response.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, body.to_owned())
+    }
+
+    /// Posts to a connection; the answer's status.
+    pub(crate) async fn post(&self, connection: &str, text: &str) -> u16 {
+        let path = format!("/dev/@connections/{connection}");
+        self.http("POST", &path, text).await.0
+    }
+
+    /// Sets these faults, from this seed.
+    pub(crate) async fn set_faults(&self, seed: u64, faults: &[&str]) {
+        let asked = serde_json::json!({ "seed": seed, "faults": faults }).to_string();
+        let (status, body) = self.http("PUT", "/_lift/faults", &asked).await;
+        assert_eq!((status, body), (200, asked_back(&asked)));
+    }
+
+    pub(crate) fn authority(&self) -> &str {
+        let url = self.urls[0].trim_start_matches("ws://");
+        url.split('/').next().unwrap()
+    }
+
     pub(crate) async fn client(&self, query: &str) -> Client {
         let client = self.try_client(query).await;
         client.unwrap_or_else(|error| panic!("no connection: {error}"))
     }
 
     pub(crate) async fn try_client(&self, query: &str) -> Result<Client, tungstenite::Error> {
-        let url = format!("{}{query}", self.urls[0]);
-        let authority = url.trim_start_matches("ws://").split('/').next().unwrap();
-        let stream = TcpStream::connect(authority).await.unwrap();
-        let connecting = tokio_tungstenite::client_async(&url, stream);
-        let (socket, _) = within("the handshake", connecting).await?;
-        Ok(Client { socket })
+        Client::connect(&format!("{}{query}", self.urls[0])).await
+    }
+
+    /// Ends as Ctrl-C does, and nobody reads what it still says; its exit status.
+    pub(crate) async fn stop_unread(mut self) -> std::process::ExitStatus {
+        self.interrupt();
+        within("the end", self.child.wait()).await.unwrap()
     }
 
     /// Ends as Ctrl-C does; its exit status.
     pub(crate) async fn stop(mut self) -> std::process::ExitStatus {
-        let id = i32::try_from(self.child.id().unwrap()).unwrap();
-        let process = rustix::process::Pid::from_raw(id).unwrap();
-        rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
+        self.interrupt();
         let reading = async { while let Ok(Some(_)) = self.lines.next_line().await {} };
         let (status, ()) = within("the end", async {
             tokio::join!(self.child.wait(), reading)
@@ -103,6 +196,29 @@ impl Running {
         .await;
         status.unwrap()
     }
+
+    fn interrupt(&self) {
+        let id = i32::try_from(self.child.id().unwrap()).unwrap();
+        let process = rustix::process::Pid::from_raw(id).unwrap();
+        rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
+    }
+}
+
+/// As `GET` shows a set of faults: in the order of their kinds.
+fn asked_back(asked: &str) -> String {
+    let asked: Value = serde_json::from_str(asked).unwrap();
+    serde_json::json!({ "faults": asked["faults"], "seed": asked["seed"] }).to_string()
+}
+
+/// A directory with these files, for a template in it.
+pub(crate) fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let home = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = home.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    home
 }
 
 pub(crate) struct Client {
@@ -110,6 +226,14 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    pub(crate) async fn connect(url: &str) -> Result<Self, tungstenite::Error> {
+        let authority = url.trim_start_matches("ws://").split('/').next().unwrap();
+        let stream = TcpStream::connect(authority).await.unwrap();
+        let connecting = tokio_tungstenite::client_async(url, stream);
+        let (socket, _) = within("the handshake", connecting).await?;
+        Ok(Self { socket })
+    }
+
     pub(crate) async fn send(&mut self, text: &str) {
         self.socket.send(Message::text(text)).await.unwrap();
     }
@@ -120,6 +244,19 @@ impl Client {
             Message::Text(text) => text.as_str().to_owned(),
             other => panic!("no text: {other:?}"),
         }
+    }
+
+    /// Closes with this code and reason.
+    pub(crate) async fn close(mut self, code: u16, reason: &'static str) {
+        let frame = tungstenite::protocol::CloseFrame {
+            code: code.into(),
+            reason: reason.into(),
+        };
+        let closing = async {
+            self.socket.close(Some(frame)).await.unwrap();
+            while self.socket.next().await.is_some() {}
+        };
+        within("the close", closing).await;
     }
 
     /// The code that the connection is closed with.

@@ -49,7 +49,16 @@ fn each_shell_gets_its_file_and_every_command_is_in_it() {
         assert_eq!(written, printed(0, &[path.to_str().unwrap()], &[]));
         let script = fs::read_to_string(&path).unwrap();
         assert_eq!(script, alone(&["completions", shell], "").stdout);
-        for word in ["ws", "token", "explain", "doctor", "backup", "data-dir"] {
+        for word in [
+            "ws",
+            "token",
+            "explain",
+            "doctor",
+            "backup",
+            "data-dir",
+            "dev",
+            "time-scale",
+        ] {
             assert!(script.contains(word), "{shell}: {word}");
         }
         if runs(shell) {
@@ -79,6 +88,7 @@ fn there_is_a_man_page_for_every_command() {
         .collect();
     for page in [
         "lift.1",
+        "lift-dev.1",
         "lift-ws.1",
         "lift-token-mint.1",
         "lift-store-backup.1",

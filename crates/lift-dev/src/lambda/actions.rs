@@ -8,6 +8,7 @@ use rustix::process::Signal;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::Fate;
 use super::environment;
 use super::event::{Event, ExtensionEvent};
 use super::failure::{Failure, report};
@@ -30,7 +31,8 @@ impl Host {
                     killed: killed.clone(),
                 };
                 state.running.insert(id, running);
-                let run = environment::run(Arc::clone(self), id, function, killed);
+                let delay = state.pool.start_delay();
+                let run = environment::run(Arc::clone(self), id, (function, delay), killed);
                 self.environments.spawn_on(run, &self.runtime);
             }
             Action::Thaw(id) => signal(state, id, Signal::CONT),
@@ -70,7 +72,7 @@ impl Host {
         let running = state.running.get(&id);
         if let Some(known) = running.and_then(|running| self.functions.get(running.function)) {
             let name = &known.function.name;
-            self.feed.notice(format!(
+            self.feed.problem(format!(
                 "function `{name}`: it has answered and not asked for its next event within its timeout; its environment is killed"
             ));
         }
@@ -127,6 +129,9 @@ impl Host {
             }
         }
         running.runtime.put(event);
+        if waiter.request.fate == Fate::Dies {
+            signal(state, id, Signal::KILL);
+        }
     }
 
     fn failure(&self, waiter: &Waiter, reason: Reason) -> Failure {
@@ -187,7 +192,7 @@ impl Host {
             && !matches!(failure, Failure::FunctionError { .. })
         {
             let name = &known.function.name;
-            self.feed.notice(format!("function `{name}`: {failure}"));
+            self.feed.problem(format!("function `{name}`: {failure}"));
         }
         self.feed.put(Entry::Invocation {
             function: known.function.name.clone(),

@@ -15,7 +15,7 @@ use tower::BoxError;
 use super::event::json_response;
 use super::failure::{Failure, Refused};
 use super::host::Request;
-use super::{Functions, random};
+use super::{Fate, Functions, random};
 
 /// Most bytes of a synchronous event: 6 MiB.
 const PAYLOAD_BYTES_MAX: usize = 6 * 1024 * 1024;
@@ -84,6 +84,7 @@ impl Functions {
             cause: "invoke".to_owned(),
             trace: text("X-Amzn-Trace-Id").map_or_else(|| host.trace(), ToOwned::to_owned),
             client_context: client_context(&headers),
+            fate: Fate::Lives,
         };
         match text("X-Amz-Invocation-Type").unwrap_or("RequestResponse") {
             "RequestResponse" => match host.start(index, request).await {

@@ -28,16 +28,15 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 /// Connections of one environment; a runtime needs one, and each extension another.
 const CONNECTIONS_MAX: usize = 64;
 
-/// Runs one environment to its end and reports it.
+/// Runs one environment, whose start takes so much longer, to its end and reports it.
 pub(super) async fn run(
     host: Arc<Host>,
     id: EnvironmentId,
-    function: usize,
+    (function, delay): (usize, Duration),
     killed: CancellationToken,
 ) {
-    let cold_start = host.settings.cold_start.unwrap_or_default();
-    if !cold_start.is_zero() {
-        let delay = tokio::time::sleep(cold_start);
+    if !delay.is_zero() {
+        let delay = tokio::time::sleep(delay);
         if killed.run_until_cancelled(delay).await.is_none() {
             return;
         }

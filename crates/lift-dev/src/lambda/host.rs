@@ -21,7 +21,7 @@ use super::pool::{Action, EnvironmentId, InitError, InvalidState, Pool, Subscrip
 use super::process::{Group, Watchdog};
 use super::queue::Room;
 use super::variables::Inherited;
-use super::{Settings, random};
+use super::{Fate, Settings, random};
 use crate::feed::Feed;
 use crate::plan::Function;
 
@@ -151,6 +151,7 @@ pub(super) struct Request {
     pub(super) cause: String,
     pub(super) trace: String,
     pub(super) client_context: Option<String>,
+    pub(super) fate: Fate,
 }
 
 /// A call of the Runtime API that does not fit.
@@ -236,10 +237,17 @@ impl Host {
             .running
             .get(&id)
             .and_then(|running| running.current.as_ref());
-        match current {
-            Some((_, current)) if current == request_id => Ok(()),
-            Some(_) | None => Err(Rejected::UnknownRequest),
+        if current.is_some_and(|(_, current)| current == request_id) {
+            return Ok(());
         }
+        let function = state.running.get(&id).map(|running| running.function);
+        if let Some(known) = function.and_then(|function| self.functions.get(function)) {
+            let name = &known.function.name;
+            self.feed.problem(format!(
+                "function `{name}`: it answers a request that it does not have: twice, or another's"
+            ));
+        }
+        Err(Rejected::UnknownRequest)
     }
 
     /// The environment's answer; the first one counts.

@@ -5,17 +5,18 @@ use std::sync::Arc;
 
 use lift_gateway::{Answer, Function, Integration, Invocation, InvokeError};
 
-use super::{Call, Failure, Functions};
+use super::{Call, Failure, Fate, Functions};
 use crate::plan;
 
 /// Which function answers for which part of an API.
-struct Routes {
+#[derive(Debug)]
+pub(crate) struct Routes {
     authorizer: Option<String>,
     by_key: BTreeMap<String, String>,
 }
 
 impl Routes {
-    fn of(api: &plan::Api) -> Self {
+    pub(crate) fn of(api: &plan::Api) -> Self {
         let by_key = api
             .routes
             .iter()
@@ -29,18 +30,24 @@ impl Routes {
         }
     }
 
-    /// The function's name, and what the feed calls the event.
-    fn find<'a>(&'a self, function: &'a Function) -> Option<(&'a str, &'a str)> {
-        let cause = match function {
-            Function::Authorizer => {
-                return self.authorizer.as_deref().map(|name| (name, "authorizer"));
-            }
+    /// What the feed calls an event for this function.
+    pub(crate) fn cause(function: &Function) -> &str {
+        match function {
+            Function::Authorizer => "authorizer",
             Function::Connect => "$connect",
             Function::Message { route } => route,
             Function::Disconnect => "$disconnect",
-        };
-        let name = self.by_key.get(cause)?;
-        Some((name, cause))
+        }
+    }
+
+    /// The function's name.
+    fn find(&self, function: &Function) -> Option<&String> {
+        match function {
+            Function::Authorizer => self.authorizer.as_ref(),
+            Function::Connect | Function::Message { .. } | Function::Disconnect => {
+                self.by_key.get(Self::cause(function))
+            }
+        }
     }
 }
 
@@ -48,26 +55,38 @@ impl Functions {
     /// The functions of an API's routes as the gateway asks them.
     #[must_use]
     pub fn integration(&self, api: &plan::Api) -> Integration {
-        let (functions, routes) = (self.clone(), Arc::new(Routes::of(api)));
+        let around = Arc::new((self.clone(), Routes::of(api)));
         Integration::new(tower::service_fn(move |invocation: Invocation| {
-            let (functions, routes) = (functions.clone(), Arc::clone(&routes));
+            let around = Arc::clone(&around);
             async move {
-                let Some((name, cause)) = routes.find(&invocation.function) else {
-                    let message = format!("no function for {:?}", invocation.function);
-                    return Err(InvokeError::FunctionError { message });
-                };
-                let call = Call {
-                    function: name.to_owned(),
-                    payload: invocation.event.json(),
-                    cause: cause.to_owned(),
-                    request_id: None,
-                    trace: None,
-                    deadline: Some(invocation.deadline),
-                };
-                let answer = functions.invoke(call).await;
-                answer.map(Answer::from).map_err(InvokeError::from)
+                let (functions, routes) = &*around;
+                functions.ask(routes, invocation, Fate::Lives).await
             }
         }))
+    }
+
+    /// Asks the function of an API's route.
+    pub(crate) async fn ask(
+        &self,
+        routes: &Routes,
+        invocation: Invocation,
+        fate: Fate,
+    ) -> Result<Answer, InvokeError> {
+        let Some(name) = routes.find(&invocation.function) else {
+            let message = format!("no function for {:?}", invocation.function);
+            return Err(InvokeError::FunctionError { message });
+        };
+        let call = Call {
+            function: name.clone(),
+            payload: invocation.event.json(),
+            cause: Routes::cause(&invocation.function).to_owned(),
+            request_id: None,
+            trace: None,
+            deadline: Some(invocation.deadline),
+            fate,
+        };
+        let answer = self.invoke(call).await;
+        answer.map(Answer::from).map_err(InvokeError::from)
     }
 }
 

@@ -34,6 +34,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use failure::{Ceiling, Failure, Refused, StartError};
+pub(crate) use integration::Routes;
 pub use pool::Freeze;
 pub use variables::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, session_token};
 
@@ -94,6 +95,18 @@ pub struct Call {
     pub trace: Option<String>,
     /// How long the caller waits; the function's own timeout is the plan's.
     pub deadline: Option<Duration>,
+    /// What becomes of the environment that it is given to.
+    pub fate: Fate,
+}
+
+/// What becomes of an environment under an invocation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fate {
+    /// It runs, as always.
+    #[default]
+    Lives,
+    /// It is killed as soon as it has the invocation, as if its machine failed.
+    Dies,
 }
 
 /// The functions of a plan, running. Cheap to clone; the last one dropped kills their processes.
@@ -193,11 +206,14 @@ impl Functions {
 
     /// The code changed: environments of the old code finish what they run and are not used again.
     ///
-    /// A zip is unpacked anew; where that fails, the old code stays and the feed says so.
-    pub async fn replace(&self, function: &str) {
+    /// A function that the plan does not have is none to replace.
+    ///
+    /// # Errors
+    /// A zip cannot be unpacked anew; the old code stays.
+    pub async fn replace(&self, function: &str) -> Result<(), StartError> {
         let host = &self.owner.host;
         let Some(index) = host.names.get(function).copied() else {
-            return;
+            return Ok(());
         };
         let unpacking = Arc::clone(host);
         let unpacked = tokio::task::spawn_blocking(move || {
@@ -206,15 +222,12 @@ impl Functions {
             };
             let code = archive::code(&known.function, unpacking.files.path())?;
             *known.code.lock().unwrap_or_else(PoisonError::into_inner) = code;
-            Ok::<_, StartError>(())
+            Ok(())
         });
-        match unpacked.await {
-            Ok(Ok(())) => {
-                host.step(|now, state, actions| state.pool.replace(now, index, actions));
-            }
-            Ok(Err(error)) => host.feed.notice(error.to_string()),
-            Err(error) => host.feed.notice(error.to_string()),
-        }
+        let failed = |error| StartError::Files(std::io::Error::other(error));
+        unpacked.await.map_err(failed)??;
+        host.step(|now, state, actions| state.pool.replace(now, index, actions));
+        Ok(())
     }
 
     /// Invocations of the function wait while the hold lives, each for at most 2 s.
@@ -231,20 +244,10 @@ impl Functions {
         }
     }
 
-    /// Kills one environment of the function, as if its machine failed; a busy one if there is one.
-    pub fn kill_one(&self, function: &str) {
+    /// Environments that start from now on take so much longer.
+    pub fn delay_starts(&self, cold_start: Duration) {
         let host = &self.owner.host;
-        let Some(index) = host.names.get(function).copied() else {
-            return;
-        };
-        host.step(|_, state, _| {
-            let id = state.pool.any_of(index);
-            if let Some(running) = id.and_then(|id| state.running.get(&id)) {
-                for group in &running.groups {
-                    group.signal(rustix::process::Signal::KILL);
-                }
-            }
-        });
+        host.step(|_, state, _| state.pool.delay_starts(cold_start));
     }
 
     /// How many environments each function has, in the plan's order.
@@ -280,6 +283,7 @@ impl Host {
             cause: call.cause,
             trace: call.trace.unwrap_or_else(|| self.trace()),
             client_context: None,
+            fate: call.fate,
         }
     }
 

@@ -112,7 +112,7 @@ impl Host {
         };
         let name = &known.function.name;
         self.feed
-            .notice(format!("function `{name}`: an event is given up: {last}"));
+            .problem(format!("function `{name}`: an event is given up: {last}"));
         let Some(destination) = &rules.on_failure else {
             return;
         };
@@ -125,7 +125,7 @@ impl Host {
             .and_then(|written| written)
         {
             self.feed
-                .notice(format!("`{shown}` cannot be written: {error}"));
+                .problem(format!("`{shown}` cannot be written: {error}"));
         }
     }
 

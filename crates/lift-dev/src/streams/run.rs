@@ -238,7 +238,7 @@ where
                 if let Err(error) = self.give_up(&failure, origin).await {
                     let directory = self.settings.failures.display();
                     self.feed
-                        .notice(format!("`{directory}` cannot be written: {error}"));
+                        .problem(format!("`{directory}` cannot be written: {error}"));
                 }
                 None
             }
@@ -332,7 +332,7 @@ where
         if why == Unread::Failed && !self.troubled.swap(true, Ordering::Relaxed) {
             let id = &self.mapping.logical_id;
             self.feed
-                .notice(format!("mapping `{id}`: {error}; tried on"));
+                .problem(format!("mapping `{id}`: {error}; tried on"));
         }
         Done::Input(input)
     }

@@ -408,3 +408,33 @@ async fn a_damaged_table_is_refused_or_told_and_can_be_salvaged() {
         "{refused} refused, {salvaged} salvaged"
     );
 }
+
+#[tokio::test]
+async fn a_damaged_list_of_tables_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, bent) = (dir.path().join("whole"), dir.path().join("bent"));
+    filled_tables(&whole).await;
+    let current = fs::read(whole.join("store/db/keyspaces/1/current")).unwrap();
+    let version = u64::from_le_bytes(current[..8].try_into().unwrap());
+    for name in ["current".to_owned(), format!("v{version}")] {
+        let name = Path::new("store/db/keyspaces/1").join(name);
+        let bytes = fs::read(whole.join(&name)).unwrap();
+        copy(&whole, &bent);
+        for at in (0..bytes.len()).step_by(17) {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1 << (at % 8);
+            fs::write(bent.join(&name), damaged).unwrap();
+            for opened in [
+                EmbeddedTasks::open(&bent, &Options::default()).map(drop),
+                EmbeddedTasks::salvage(&bent).map(drop),
+            ] {
+                assert!(
+                    matches!(opened, Err(OpenError::Damaged { .. })),
+                    "byte {at} of {}: {opened:?}",
+                    name.display()
+                );
+            }
+        }
+        fs::remove_dir_all(&bent).unwrap();
+    }
+}

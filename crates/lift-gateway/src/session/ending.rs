@@ -7,6 +7,7 @@ use lift_apigw::event::DISCONNECT;
 
 use super::events::At;
 use super::handshake::Refusal;
+use super::observer::{Seen, Side};
 use super::rules::RouteIntegration;
 use super::{Action, Call, Function, Phase, Session, Step, Timestamp};
 
@@ -78,13 +79,13 @@ impl Session {
             return;
         };
         self.phase = Phase::Ended;
-        let (status_code, reason) = match ending {
+        let (by, status_code, reason) = match ending {
             Ending::Closed(close) => {
                 if close == Close::TOO_SLOW {
                     self.outbox.clear();
                 }
                 actions.push(Action::Close(close));
-                (close.code, Cow::Borrowed(close.reason))
+                (Side::Gateway, close.code, Cow::Borrowed(close.reason))
             }
             Ending::HungUp {
                 status_code,
@@ -92,9 +93,14 @@ impl Session {
             } => {
                 self.outbox.clear();
                 actions.push(Action::HangUp);
-                (status_code, reason)
+                (Side::Client, status_code, reason)
             }
         };
+        self.seen(Seen::Closed {
+            by,
+            code: status_code,
+            reason: &reason,
+        });
         let route = self.rules.routes.get(DISCONNECT);
         if let Some(RouteIntegration::Function) = route.map(|route| &route.integration) {
             let request_id = self.ids.request();

@@ -52,6 +52,7 @@ mod ending;
 pub mod outbox;
 pub mod management;
 mod clocks;
+pub mod observer;
 mod types;
 
 use self::clocks::Clocks;
@@ -60,6 +61,7 @@ use self::ending::Ending;
 use self::events::{Facts, MessageEvent};
 use self::handshake::Upgrade;
 use self::ids::Ids;
+use self::observer::{Observer, Received, Seen};
 use self::outbox::{Budget, Frame, Outbox};
 use self::rules::{RouteIntegration, RouteResponse, Rules};
 use self::throttle::{Bucket, Throttle};
@@ -81,6 +83,7 @@ pub struct Session {
     clocks: Clocks,
     outbox: Outbox,
     throttle: Arc<Throttle>,
+    observer: Option<Observer>,
     messages: Bucket,
     in_flight: BTreeMap<u64, InFlight>,
     invocations: u64,
@@ -136,6 +139,7 @@ impl Session {
             clocks: Clocks::new(now),
             outbox: Outbox::new(budget),
             throttle: Arc::new(Throttle::new(&rules)),
+            observer: None,
             messages: Bucket::default(),
             in_flight: BTreeMap::new(),
             invocations: 0,
@@ -162,6 +166,20 @@ impl Session {
         self
     }
 
+    /// Shows what is accepted, taken, given and ended with.
+    #[must_use]
+    pub fn with_observer(mut self, observer: Option<Observer>) -> Self {
+        self.observer = observer;
+        self
+    }
+
+    #[inline]
+    fn seen(&self, seen: Seen<'_>) {
+        if let Some(observer) = &self.observer {
+            observer.see(self.facts.connection_id, seen);
+        }
+    }
+
     /// Takes what happened.
     pub fn handle(&mut self, now: Timestamp, input: Input, actions: &mut Vec<Action>) {
         match input {
@@ -172,10 +190,14 @@ impl Session {
                 self.invoked(now, invocation, &outcome, actions);
             }
             Input::Text(text) => self.message(now, text, actions),
-            Input::Binary => self.end(now, Ending::Closed(Close::BINARY), actions),
+            Input::Binary => {
+                self.seen(Seen::Received(Received::Binary));
+                self.end(now, Ending::Closed(Close::BINARY), actions);
+            }
             // Whether a ping resets API Gateway's idle clock is unverified; here it does not.
             // The codec has queued the pong (RFC 6455 §5.5.2).
-            Input::Ping | Input::Pong => {}
+            Input::Ping => self.seen(Seen::Received(Received::Ping)),
+            Input::Pong => self.seen(Seen::Received(Received::Pong)),
             Input::Violation(violation) => {
                 self.end(now, Ending::Closed(violation.close()), actions);
             }
@@ -233,7 +255,11 @@ impl Session {
 
     /// The next message to write; the driver takes it when the transport is ready for it.
     pub fn next_frame(&mut self) -> Option<Frame> {
-        self.outbox.pop()
+        let frame = self.outbox.pop();
+        if let (Some(_), Some(frame)) = (&self.observer, &frame) {
+            self.seen(Seen::Sent(frame));
+        }
+        frame
     }
 
     /// Whether a message waits to be written.
@@ -397,6 +423,7 @@ impl Session {
         let Phase::Open { .. } = self.phase else {
             return;
         };
+        self.seen(Seen::Received(Received::Text(&text)));
         self.clocks.active(now);
         if let Some(rate) = self.rules.limits.client_rate
             && !self.messages.take(rate, now)

@@ -17,3 +17,4 @@ mod conversations;
 mod page;
 mod serving;
 mod listener;
+mod observer;

@@ -3,16 +3,16 @@
 mod screen;
 mod setup;
 
+use std::{path::Path, time::Duration};
+
 use lift_dev::{
+    build::build_all,
     feed::Feed,
     plan::Plan,
-    server::{Dev, Settings},
-    watch,
+    server::{Dev, Ports, Settings},
+    watch::Watch,
 };
-use tokio::{
-    net::TcpListener,
-    signal::unix::{Signal, SignalKind, signal},
-};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::screen::Screen;
@@ -23,28 +23,23 @@ use crate::{
     output::say,
 };
 
+/// Time for the last lines, where whoever reads them has stopped.
+const LAST_LINES: Duration = Duration::from_secs(2);
+
 pub(crate) fn run(args: DevArgs) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| failed("the system refuses threads", &error))?;
-    runtime.block_on(dev(args))
+    let ran = runtime.block_on(dev(args));
+    // What still shows something has had its time.
+    runtime.shutdown_background();
+    ran
 }
 
 async fn dev(args: DevArgs) -> Result<(), Failure> {
     let template = setup::template(&args)?;
-    let first = lift_dev::bind(args.listen).map_err(|error| {
-        Failure::new(
-            Exit::Failed,
-            format!("cannot listen on {}", args.listen),
-            chain(&error),
-            "end what uses the port, or choose another with `--listen`; port 0 takes a free one",
-        )
-    })?;
-    let address = first
-        .local_addr()
-        .map_err(|error| failed("the port has no address", &error))?;
-    let plan = setup::plan(&template, &args, address)?;
+    let (plan, ports) = setup::plan(&template, &args)?;
     let directory = setup::home(&template)?;
     let aws = Aws::read();
     let local = match args.dynamodb.as_deref() {
@@ -57,19 +52,26 @@ async fn dev(args: DevArgs) -> Result<(), Failure> {
         json: args.json,
         quiet: args.quiet,
     };
-    let (feed, entries) = Feed::new();
+    let (feed, happened) = Feed::with_detail(screen.detail());
     let showing = TaskTracker::new();
-    showing.spawn(screen.follow(entries));
+    showing.spawn_blocking(move || screen.follow(happened));
     showing.close();
-    let ran = serve(&args, screen, (plan, settings, first), feed.clone()).await;
+    let ran = serve(
+        &args,
+        screen,
+        &template,
+        (plan, settings, ports),
+        feed.clone(),
+    )
+    .await;
     if let Some(local) = local {
         let ended = local.stop().await;
         ended.map_err(|error| failed("DynamoDB Local does not end", &error))?;
     }
     let missed = feed.missed();
     drop(feed);
-    showing.wait().await;
-    if missed > 0 {
+    let shown = tokio::time::timeout(LAST_LINES, showing.wait()).await;
+    if shown.is_ok() && missed > 0 {
         say(&format!(
             "{missed} lines were not shown: they came too fast"
         ));
@@ -81,25 +83,26 @@ async fn dev(args: DevArgs) -> Result<(), Failure> {
 async fn serve(
     args: &DevArgs,
     screen: Screen,
-    (plan, settings, first): (Plan, Settings, TcpListener),
+    template: &Path,
+    (plan, settings, ports): (Plan, Settings, Ports),
     feed: Feed,
 ) -> Result<(), Failure> {
     let mut stop = Stop::new().map_err(|error| failed("the system refuses signals", &error))?;
     for skipped in &plan.skipped {
-        feed.notice(format!("skipped: {skipped}"));
+        feed.notice(format!("template, {skipped}"));
     }
     let directory = settings.directory.clone();
     let starting = async {
-        let building = watch::build_all(&plan, &directory, &feed).await;
+        let building = build_all(&plan, &directory, &feed).await;
         building.map_err(|error| failed("a function's code does not build", &error))?;
         let watch = match args.watch {
             Switch::On => Some(
-                watch::Watch::start(&plan, &directory)
+                Watch::start(&plan, &directory, template)
                     .map_err(|error| failed("the code cannot be watched", &error))?,
             ),
             Switch::Off => None,
         };
-        let started = Dev::start(plan, settings, first, feed.clone()).await;
+        let started = Dev::start(plan, settings, ports, feed.clone()).await;
         let running = started.map_err(|error| failed("the template does not run", &error))?;
         Ok((running, watch))
     };

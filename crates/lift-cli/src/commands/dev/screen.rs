@@ -1,7 +1,10 @@
 //! In: what happens in the functions and the gateway. Out: lines, for a person or a program.
 
+use std::borrow::Cow;
+
+use jiff::Timestamp;
 use lift_dev::{
-    feed::Entry,
+    feed::{By, Detail, Direction, Entry, Happened, Opcode},
     server::{Dev, Endpoint},
 };
 use tokio::sync::mpsc;
@@ -11,6 +14,9 @@ use crate::{
     failure::Failure,
     output::{print, say},
 };
+
+/// What is written at once, where much happens.
+const TOGETHER_MAX: usize = 256;
 
 /// Who reads.
 #[derive(Debug, Clone, Copy)]
@@ -54,25 +60,77 @@ impl Screen {
             ));
         }
         say(&format!("certificate: {}", running.certificate().display()));
+        say(Row::HEAD);
         Ok(())
     }
 
-    pub(super) async fn follow(self, mut entries: mpsc::Receiver<Entry>) {
-        while let Some(entry) = entries.recv().await {
+    /// How much it shows of what happens.
+    pub(super) fn detail(self) -> Detail {
+        if self.quiet {
+            Detail::Problems
+        } else {
+            Detail::All
+        }
+    }
+
+    /// Shows whatever happens; it may wait for who reads.
+    pub(super) fn follow(self, mut happened: mpsc::Receiver<Happened>) {
+        let mut together = Vec::new();
+        while happened.blocking_recv_many(&mut together, TOGETHER_MAX) > 0 {
+            let each = together.drain(..);
             if self.json {
-                let line = serde_json::to_string(&entry).expect("string keys and plain values");
+                let json = each.map(|happened| {
+                    serde_json::to_string(&happened).expect("string keys and plain values") + "\n"
+                });
                 // Whoever read it is gone; the functions run on.
-                _ = print(&format!("{line}\n"));
-            } else if !self.quiet {
-                say(&line(&entry));
+                _ = print(&json.collect::<String>());
+            } else {
+                say(&each
+                    .map(|happened| line(&happened))
+                    .collect::<Vec<_>>()
+                    .join("\n"));
             }
         }
     }
 }
 
-fn line(entry: &Entry) -> String {
+/// One thing that happened, in the table's columns.
+fn line(happened: &Happened) -> String {
+    let row = row(&happened.entry);
+    let at_ms = i64::try_from(happened.at_ms).unwrap_or_default();
+    let at = Timestamp::from_millisecond(at_ms).unwrap_or_default();
+    let Row {
+        event,
+        whom,
+        result,
+        amount,
+        rest,
+    } = row;
+    let columns = format!(
+        "{}  {event:<12} {whom:<20} {result:<12} {amount:>10}  {rest}",
+        at.strftime("%H:%M:%S%.3f")
+    );
+    columns.trim_end().to_owned()
+}
+
+/// What the columns hold.
+#[derive(Default)]
+struct Row<'a> {
+    event: Cow<'a, str>,
+    whom: &'a str,
+    result: Cow<'a, str>,
+    amount: String,
+    rest: Cow<'a, str>,
+}
+
+impl Row<'_> {
+    /// The names of the columns.
+    const HEAD: &'static str =
+        "time (UTC)    event        of                   result           amount";
+}
+
+fn row(entry: &Entry) -> Row<'_> {
     match entry {
-        Entry::Notice { text } => format!("· {text}"),
         Entry::Invocation {
             function,
             cause,
@@ -80,34 +138,150 @@ fn line(entry: &Entry) -> String {
             took_us,
             cold_us,
             ..
-        } => {
-            let cold = cold_us.map(|us| format!("  (start {})", milliseconds(us)));
-            let cold = cold.unwrap_or_default();
-            let took = milliseconds(*took_us);
-            format!("{cause:<12} {function:<20} {outcome}  {took}{cold}")
-        }
-        Entry::Log { function, line } => format!("{function} | {line}"),
+        } => Row {
+            event: cause.into(),
+            whom: function,
+            result: outcome.into(),
+            amount: milliseconds(*took_us),
+            rest: cold_us
+                .map_or_else(String::new, |us| format!("start {}", milliseconds(us)))
+                .into(),
+        },
         Entry::Management {
             method,
             connection,
             bytes,
             status,
             ..
-        } => format!("{method:<12} @connections/{connection}  {status}  {bytes} bytes"),
-        Entry::Connected { api, status } => format!("{:<12} {api}  {status}", "upgrade"),
+        } => Row {
+            event: method.into(),
+            whom: connection,
+            result: status.to_string().into(),
+            amount: sized(Some(*bytes).filter(|_| method == "POST")),
+            ..Row::default()
+        },
         Entry::Batch {
             mapping,
             records,
             outcome,
-        } => format!(
-            "{:<12} {mapping:<20} {outcome}  {records} records",
-            "stream"
-        ),
-        _ => String::new(),
+        } => Row {
+            event: "stream".into(),
+            whom: mapping,
+            result: outcome.into(),
+            amount: format!("{records} records"),
+            ..Row::default()
+        },
+        Entry::Connected { .. }
+        | Entry::Frame { .. }
+        | Entry::Closed { .. }
+        | Entry::Fault { .. } => of_connection(entry),
+        other => said(other),
     }
 }
 
-fn milliseconds(us: impl std::borrow::Borrow<u64>) -> String {
-    let us = *us.borrow();
+/// What happened to a connection.
+fn of_connection(entry: &Entry) -> Row<'_> {
+    match entry {
+        Entry::Connected {
+            api,
+            connection,
+            status,
+        } => Row {
+            event: match connection {
+                Some(_) => "connected",
+                None => "refused",
+            }
+            .into(),
+            whom: connection.as_deref().unwrap_or_default(),
+            result: status.to_string().into(),
+            rest: api.into(),
+            ..Row::default()
+        },
+        Entry::Closed {
+            connection,
+            by,
+            code,
+            reason,
+            ..
+        } => Row {
+            event: "closed".into(),
+            whom: connection,
+            result: code.to_string().into(),
+            rest: {
+                let by = match by {
+                    By::Client => "by the client",
+                    By::Gateway => "by the gateway",
+                };
+                let colon = if reason.is_empty() { "" } else { ": " };
+                format!("{by}{colon}{reason}").into()
+            },
+            ..Row::default()
+        },
+        Entry::Fault {
+            connection,
+            fault,
+            at,
+            ..
+        } => Row {
+            event: "fault".into(),
+            whom: connection,
+            result: (*fault).into(),
+            rest: at.into(),
+            ..Row::default()
+        },
+        other => frame(other),
+    }
+}
+
+fn frame(entry: &Entry) -> Row<'_> {
+    let Entry::Frame {
+        connection,
+        direction,
+        opcode,
+        bytes,
+        preview,
+        ..
+    } = entry
+    else {
+        return Row::default();
+    };
+    let opcode = match opcode {
+        Opcode::Text => "text",
+        Opcode::Binary => "binary",
+        Opcode::Ping => "ping",
+        Opcode::Pong => "pong",
+    };
+    let direction = match direction {
+        Direction::In => "in",
+        Direction::Out => "out",
+    };
+    Row {
+        event: format!("{opcode} {direction}").into(),
+        whom: connection,
+        amount: sized(*bytes),
+        rest: preview.as_deref().unwrap_or_default().into(),
+        ..Row::default()
+    }
+}
+
+/// What is said in words, over the columns behind the first.
+fn said(entry: &Entry) -> Row<'_> {
+    let (event, text) = match entry {
+        Entry::Notice { text } => ("note", text.replace('\n', "\n              ")),
+        Entry::Problem { text } => ("problem", text.replace('\n', "\n              ")),
+        Entry::Log { function, line } => ("log", format!("{function} | {line}")),
+        _ => return Row::default(),
+    };
+    Row {
+        event: format!("{event:<12} {text}").into(),
+        ..Row::default()
+    }
+}
+
+fn sized(bytes: Option<u64>) -> String {
+    bytes.map_or_else(String::new, |bytes| format!("{bytes} B"))
+}
+
+fn milliseconds(us: u64) -> String {
     format!("{}.{} ms", us / 1_000, us % 1_000 / 100)
 }

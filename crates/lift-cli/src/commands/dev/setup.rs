@@ -1,6 +1,7 @@
 //! In: what was typed, and the developer's own settings. Out: a plan, and how it runs.
 
 use std::{
+    io,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
@@ -14,7 +15,7 @@ use lift_dev::{
     faults::Faults,
     lambda::{ACCESS_KEY_ID, Freeze, SECRET_ACCESS_KEY},
     plan::Plan,
-    server::Settings,
+    server::{Ports, Settings},
     sigv4::Credentials,
     template,
 };
@@ -23,7 +24,7 @@ use super::failed;
 use crate::{
     args::dev::{self, DevArgs, Switch},
     config::Aws,
-    failure::{Exit, Failure},
+    failure::{Exit, Failure, chain},
 };
 
 /// The templates that are looked for.
@@ -33,6 +34,9 @@ const TEMPLATES: &[&str] = &[
     "template.json",
     "lift.toml",
 ];
+
+/// Free ports that are tried, until as many as there are APIs follow each other.
+const TRIES: usize = 20;
 
 /// The template that was named, or the first that is here.
 pub(super) fn template(args: &DevArgs) -> Result<PathBuf, Failure> {
@@ -52,8 +56,32 @@ pub(super) fn template(args: &DevArgs) -> Result<PathBuf, Failure> {
     })
 }
 
-/// The template, read.
-pub(super) fn plan(template: &Path, args: &DevArgs, first: SocketAddr) -> Result<Plan, Failure> {
+/// The template, read, and the ports of its APIs.
+pub(super) fn plan(template: &Path, args: &DevArgs) -> Result<(Plan, Ports), Failure> {
+    let mut tries = 0;
+    loop {
+        let mut ports = Ports::bind(args.listen).map_err(|error| taken(args, &error))?;
+        let plan = read(template, args, ports.first)?;
+        tries += 1;
+        match ports.extend(plan.apis.len()) {
+            Ok(()) => return Ok((plan, ports)),
+            // What follows a free port may be taken.
+            Err(_) if args.listen.port() == 0 && tries < TRIES => {}
+            Err(error) => return Err(taken(args, &error)),
+        }
+    }
+}
+
+fn taken(args: &DevArgs, error: &io::Error) -> Failure {
+    Failure::new(
+        Exit::Failed,
+        format!("cannot listen on {}", args.listen),
+        chain(error),
+        "end what uses the port, or choose another with `--listen`; port 0 takes a free one",
+    )
+}
+
+fn read(template: &Path, args: &DevArgs, first: SocketAddr) -> Result<Plan, Failure> {
     let mut reading = template::Settings::default();
     reading.parameters = args.parameters.iter().cloned().collect();
     reading.region.clone_from(&args.region);

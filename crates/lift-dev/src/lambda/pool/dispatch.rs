@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::super::failure::Ceiling;
 use super::{
-    ABOUT_TO_BE_FREE, Action, Answered, Attempt, Environment, EnvironmentId, ExtensionKind, Freeze,
+    ABOUT_TO_BE_FREE, Action, Answered, Attempt, Environment, EnvironmentId, ExtensionKind,
     Function, HELD_MAX, INIT, Phase, Pool, Reason, Subscription, Ticket, Waiting,
 };
 
@@ -72,9 +72,6 @@ impl Pool {
             let until = now + function.allowed.timeout;
             let until = by.map_or(until, |by| until.min(by));
             self.deliver(id, ticket, until, cold, out);
-        } else if self.limits.freeze == Freeze::On {
-            environment.frozen = true;
-            out.push(Action::Freeze(id));
         }
     }
 
@@ -110,6 +107,13 @@ impl Pool {
             } else {
                 self.make_room(out).err()
             };
+            // Somebody else's that has answered makes room as soon as it is idle.
+            if refused == Some(Ceiling::Environments)
+                && waited < ABOUT_TO_BE_FREE
+                && self.is_one_about_to_be_free()
+            {
+                return;
+            }
             match refused {
                 None => self.start(now, index, Attempt::First, out),
                 Some(ceiling) => {
@@ -259,6 +263,16 @@ impl Pool {
         let (_, longest) = idle.min().ok_or(Ceiling::Environments)?;
         self.kill(longest, out);
         Ok(())
+    }
+
+    fn is_one_about_to_be_free(&self) -> bool {
+        let answered = |each: &Environment| {
+            let Phase::Busy { answer, .. } = each.phase else {
+                return false;
+            };
+            answer == Answered::Yes
+        };
+        self.environments.values().any(answered)
     }
 
     /// The environment that was used last: the others may be reclaimed.

@@ -23,6 +23,11 @@ pub(super) const INIT: Duration = Duration::from_secs(10);
 /// A client that sends as soon as it is answered would otherwise start a second environment.
 const ABOUT_TO_BE_FREE: Duration = Duration::from_millis(100);
 
+/// Time that an environment stays awake with nothing to do. When Lambda freezes one is not documented; to
+/// stop and wake all threads of a process costs more than a short function, and the next event may be
+/// on its way.
+const FREEZE_AFTER: Duration = Duration::from_millis(10);
+
 /// Time that an invocation waits for a rebuild.
 const HELD_MAX: Duration = Duration::from_secs(2);
 
@@ -428,6 +433,7 @@ impl Pool {
                     self.start_failed(now, id, Reason::TimedOut, out);
                 }
                 Phase::Idle { since } if since + self.limits.idle <= now => self.stop(now, id, out),
+                Phase::Idle { since } if since + FREEZE_AFTER <= now => self.freeze(id, out),
                 Phase::Busy {
                     ticket,
                     until,
@@ -453,10 +459,25 @@ impl Pool {
         }
     }
 
+    fn freezes(&self, environment: &Environment) -> bool {
+        self.limits.freeze == Freeze::On && !environment.frozen
+    }
+
+    fn freeze(&mut self, id: EnvironmentId, out: &mut Vec<Action>) {
+        let on = self.limits.freeze == Freeze::On;
+        if let Some(environment) = self.environments.get_mut(&id)
+            && on
+            && !std::mem::replace(&mut environment.frozen, true)
+        {
+            out.push(Action::Freeze(id));
+        }
+    }
+
     /// When [`Pool::tick`] has something to do next.
     pub(super) fn wake_at(&self, now: Instant) -> Option<Instant> {
         let phases = self.environments.values().map(|each| match each.phase {
             Phase::Starting { by, .. } => by,
+            Phase::Idle { since } if self.freezes(each) => since + FREEZE_AFTER,
             Phase::Idle { since } => since + self.limits.idle,
             Phase::Busy { until, .. } => until,
             Phase::Stopping { kill_at } => kill_at,
@@ -473,13 +494,14 @@ impl Pool {
         phases.chain(waiting).min()
     }
 
-    /// An environment of this function: a busy one if there is one.
-    pub(super) fn any_of(&self, function: usize) -> Option<EnvironmentId> {
-        let all = self.of(function);
-        let busy = all
-            .iter()
-            .find(|(_, phase)| matches!(phase, Phase::Busy { .. }));
-        busy.or(all.first()).map(|(id, _)| *id)
+    /// Starts take so much longer from now on.
+    pub(super) fn delay_starts(&mut self, cold_start: Duration) {
+        self.limits.cold_start = cold_start;
+    }
+
+    /// How much longer starts take.
+    pub(super) fn start_delay(&self) -> Duration {
+        self.limits.cold_start
     }
 
     /// How many environments each function has.

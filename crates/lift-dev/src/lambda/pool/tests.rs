@@ -150,12 +150,19 @@ fn an_environment_is_started_used_frozen_and_reclaimed() {
         ("next 1", "1 to 1 until 3100 cold"),
         ("next 1", "refused"),
         ("answer 1", ""),
-        ("next 1", "freeze 1"),
-        ("wait 1000", ""),
+        ("next 1", ""),
+        ("wait 9", ""),
+        ("wait 1", "freeze 1"),
+        ("wait 990", ""),
         ("invoke", "thaw 1, 2 to 1 until 4100"),
         ("answer 1", ""),
-        ("next 1", "freeze 1"),
-        ("wait 299999", ""),
+        ("next 1", ""),
+        ("wait 9", ""),
+        ("invoke", "3 to 1 until 4109"),
+        ("answer 1", ""),
+        ("next 1", ""),
+        ("wait 10", "freeze 1"),
+        ("wait 299989", ""),
         ("wait 1", "kill 1"),
     ];
     check(usual(), &lines);
@@ -164,7 +171,8 @@ fn an_environment_is_started_used_frozen_and_reclaimed() {
         ("next 1", "1 to 1 until 3000 cold"),
         ("answer 1", ""),
         ("next 1", ""),
-        ("invoke", "2 to 1 until 3000"),
+        ("wait 1000", ""),
+        ("invoke", "2 to 1 until 4000"),
     ];
     check(Script::new(None, 4, Freeze::Off), &unfrozen);
 }
@@ -177,7 +185,8 @@ fn who_waits_gets_what_is_free_first() {
         ("next 2", "1 to 2 until 3000 cold"),
         ("answer 2", ""),
         ("next 2", "2 to 2 until 3000"),
-        ("next 1", "freeze 1"),
+        ("next 1", ""),
+        ("wait 10", "freeze 1"),
     ];
     check(usual(), &lines);
 }
@@ -216,10 +225,28 @@ fn limits_throttle_unless_somebody_elses_idle_environment_can_go() {
         ("next 1", "1 to 1 until 3000 cold"),
         ("invoke 1", "fail 2 environments"),
         ("answer 1", ""),
-        ("next 1", "freeze 1"),
+        ("next 1", ""),
         ("invoke 1", "kill 1, start 2 of 1"),
     ];
     check(Script::new(None, 1, Freeze::On), &lines);
+}
+
+#[test]
+fn what_somebody_else_has_answered_in_is_waited_for_a_moment() {
+    let begin = [
+        ("invoke 0", "start 1 of 0"),
+        ("next 1", "1 to 1 until 3000 cold"),
+        ("answer 1", ""),
+        ("invoke 1", ""),
+    ];
+    let free = [
+        ("next 1", ""),
+        ("wait 10", "freeze 1, kill 1, start 2 of 1"),
+    ];
+    let script = || Script::new(None, 1, Freeze::On);
+    check(script(), &[begin.as_slice(), &free].concat());
+    let stays = [("wait 99", ""), ("wait 1", "fail 2 environments")];
+    check(script(), &[begin.as_slice(), &stays].concat());
 }
 
 #[test]
@@ -285,7 +312,7 @@ fn replaced_code_finishes_and_is_not_used_again() {
         ("next 1", "kill 1"),
         ("next 3", "2 to 3 until 3000 cold"),
         ("answer 3", ""),
-        ("next 3", "freeze 3"),
+        ("next 3", ""),
         ("replace", "kill 3"),
     ];
     check(usual(), &lines);
@@ -297,13 +324,13 @@ fn a_hold_keeps_invocations_for_two_seconds_at_most() {
         ("invoke", "start 1 of 0"),
         ("next 1", "1 to 1 until 3000 cold"),
         ("answer 1", ""),
-        ("next 1", "freeze 1"),
+        ("next 1", ""),
         ("hold", ""),
         ("invoke", ""),
-        ("wait 1999", ""),
+        ("wait 1999", "freeze 1"),
         ("wait 1", "thaw 1, 2 to 1 until 5000"),
         ("answer 1", ""),
-        ("next 1", "freeze 1"),
+        ("next 1", ""),
         ("invoke", ""),
         ("replace", "kill 1"),
         ("release", "start 2 of 0"),
@@ -320,8 +347,8 @@ fn extensions_are_waited_for_and_have_their_grace() {
         ("extension-next 1", "1 to 1 until 3000 cold"),
         ("internal 1", "refused"),
         ("answer 1", ""),
-        ("next 1", "freeze 1"),
-        ("shut-down", "thaw 1, stop 1 by 500"),
+        ("next 1", ""),
+        ("shut-down", "stop 1 by 500"),
         ("wait 500", "kill 1"),
         ("invoke", "fail 2 shutting down"),
     ];
@@ -334,8 +361,9 @@ fn extensions_are_waited_for_and_have_their_grace() {
         ("extension-next 1", "1 to 1 until 3000 cold"),
         ("answer 1", ""),
         ("next 1", ""),
-        ("extension-next 1", "freeze 1"),
-        ("shut-down", "thaw 1, stop 1 by 2000"),
+        ("extension-next 1", ""),
+        ("wait 10", "freeze 1"),
+        ("shut-down", "thaw 1, stop 1 by 2010"),
         ("exit 1", "kill 1"),
     ];
     check(usual(), &external);

@@ -50,7 +50,7 @@ async fn a_function_that_ends_is_named_with_its_status() {
                 text.starts_with("RequestId: ") && text.ends_with(expected),
                 "{text}"
             );
-            let named = |entry: &Entry| matches!(entry, Entry::Notice { text } if text.contains("`bad`") && text.contains(expected));
+            let named = |entry: &Entry| matches!(entry, Entry::Problem { text } if text.contains("`bad`") && text.contains(expected));
             run.entry(named).await;
         }
         good_still_answers(&run).await;
@@ -185,7 +185,7 @@ time.sleep(100)
     );
     assert_eq!(run.invoke("bad", json!({})).await, Ok(json!("answered")));
     run.until_count("bad", 0).await;
-    let said = |entry: &Entry| matches!(entry, Entry::Notice { text } if text.contains("`bad`") && text.contains("next event"));
+    let said = |entry: &Entry| matches!(entry, Entry::Problem { text } if text.contains("`bad`") && text.contains("next event"));
     run.entry(said).await;
     good_still_answers(&run).await;
     run.functions.shut_down().await;
@@ -221,7 +221,7 @@ while True:
     let written = loop {
         tokio::select! {
             written = &mut work => break written,
-            Some(entry) = run.feed.recv() => if let Entry::Log { line, .. } = entry {
+            Some(happened) = run.feed.recv() => if let Entry::Log { line, .. } = happened.entry {
                 shown += 1;
                 longest = longest.max(line.len());
             },

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use lift_dev::feed::Entry;
-use lift_dev::lambda::{Ceiling, Failure, Freeze, Settings};
+use lift_dev::lambda::{Ceiling, Failure, Fate, Freeze, Settings};
 use serde_json::json;
 
 use super::{Run, SOON, function, one};
@@ -139,7 +139,7 @@ def handler(event, context):
         let rebuild = async {
             let code = run.directory.path().join("one/app.py");
             std::fs::write(code, "def handler(event, context): return 'new'\n").unwrap();
-            run.functions.replace("one").await;
+            run.functions.replace("one").await.unwrap();
             drop(hold);
         };
         tokio::join!(waiting, rebuild).0
@@ -164,23 +164,10 @@ async fn a_rebuild_that_takes_longer_holds_for_two_seconds() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_environment_fails_its_invocation_alone() {
-    let mut run = with(
-        Settings::default(),
-        "
-import time
-def handler(event, context):
-    print('runs')
-    time.sleep(event)
-",
-        None,
-    );
-    let functions = run.functions.clone();
-    let killed = functions.invoke(Run::call("one", &json!(100)));
-    let kill = async {
-        run.line("runs").await;
-        run.functions.kill_one("one");
-    };
-    let failure = tokio::join!(killed, kill).0.unwrap_err();
+    let run = with(Settings::default(), SLOW, None);
+    let mut call = Run::call("one", &json!(100));
+    call.fate = Fate::Dies;
+    let failure = run.functions.invoke(call).await.unwrap_err();
     let text = failure.to_string();
     assert!(
         text.ends_with("Error: Runtime exited with error: signal: killed"),

@@ -13,8 +13,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use lift_dev::feed::{Entry, Feed};
-use lift_dev::lambda::{Call, Failure, Functions, Settings};
+use lift_dev::feed::{Entry, Feed, Happened};
+use lift_dev::lambda::{Call, Failure, Fate, Functions, Settings};
 use lift_dev::plan::{Asynchronous, Function, Plan};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -26,7 +26,7 @@ const SOON: Duration = Duration::from_secs(20);
 /// Functions of a plan, with where their files and what they report are.
 struct Run {
     functions: Functions,
-    feed: Receiver<Entry>,
+    feed: Receiver<Happened>,
     directory: TempDir,
 }
 
@@ -85,6 +85,7 @@ impl Run {
             request_id: None,
             trace: None,
             deadline: Some(SOON),
+            fate: Fate::Lives,
         }
     }
 
@@ -100,7 +101,7 @@ impl Run {
     async fn entry(&mut self, wanted: impl Fn(&Entry) -> bool) -> Entry {
         let mut seen = Vec::new();
         let find = async {
-            while let Some(entry) = self.feed.recv().await {
+            while let Some(Happened { entry, .. }) = self.feed.recv().await {
                 if wanted(&entry) {
                     return Some(entry);
                 }

@@ -198,8 +198,8 @@ async fn python_without_the_official_client_is_told_once() {
     run.entry(notice).await;
     run.functions.shut_down().await;
     let mut more = 0;
-    while let Ok(entry) = run.feed.try_recv() {
-        more += usize::from(notice(&entry));
+    while let Ok(happened) = run.feed.try_recv() {
+        more += usize::from(notice(&happened.entry));
     }
     assert_eq!(more, 0);
 }
@@ -295,7 +295,7 @@ next()
     assert_eq!(run.invoke("command", json!(1)).await, Ok(json!(["a b"])));
     write("second");
     assert_eq!(run.invoke("zipped", json!(1)).await, Ok(json!("first")));
-    run.functions.replace("zipped").await;
+    run.functions.replace("zipped").await.unwrap();
     assert_eq!(run.invoke("zipped", json!(1)).await, Ok(json!("second")));
     run.functions.shut_down().await;
 }

@@ -161,7 +161,7 @@ async fn writes_after_the_latest_arrive_in_order_and_poison_goes_to_the_file() {
     }
     let given_up = async {
         loop {
-            let entry = entries.recv().await.unwrap();
+            let entry = entries.recv().await.unwrap().entry;
             if matches!(&entry, Entry::Batch { outcome, .. } if outcome.starts_with("given up")) {
                 return entry;
             }
