@@ -16,6 +16,7 @@ use crate::files::Lock;
 use crate::group::{Group, Reach, Written};
 use crate::index::Index;
 use crate::layout;
+use crate::recent::Recent;
 use crate::witness::Witness;
 
 pub(crate) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -71,6 +72,7 @@ pub(crate) struct Committer {
     pub(crate) witness: Witness,
     /// The number of the last commit.
     pub(crate) commit: u64,
+    pub(crate) recent: Recent,
     pub(crate) group_max: usize,
 }
 
@@ -101,9 +103,10 @@ impl Committer {
             return ops.for_each(|op| op.refuse(failed));
         }
         let shared = Arc::clone(&self.shared);
-        let mut group = Group::new(&shared.rows, &shared.index);
+        let mut group = Group::new(&shared.rows, &shared.index, &self.recent);
         let settled: Vec<Settled> = ops.filter_map(|op| op.enter(&mut group)).collect();
-        match self.commit(group.into_written()) {
+        let written = group.into_written();
+        match self.commit(written) {
             Ok(()) => settled.into_iter().for_each(Settled::answer),
             Err(failed) => settled
                 .into_iter()
@@ -132,6 +135,7 @@ impl Committer {
         {
             tracing::warn!(%error, "the witness of the store's commits was not written");
         }
+        self.recent.keep(written.records);
         let mut index = self
             .shared
             .index

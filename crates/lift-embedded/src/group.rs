@@ -1,5 +1,6 @@
 //! One group of writes: calls come in one after the other, each sees those before it, rows go out.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
@@ -16,9 +17,13 @@ use serde::de::DeserializeOwned;
 
 use crate::index::{Change, Entry, Index};
 use crate::layout::{self, Body, Held};
+use crate::recent::Recent;
 
 /// Rows that a purge looks at for each record that it may remove: idempotency rows go along.
 const PURGE_ROWS_PER_RECORD: usize = 4;
+
+/// Room for most rows: one that grows while it is written is copied.
+const ROW_BYTES: usize = 1024;
 
 /// Whether a group must reach the disk, or the operating system only, before it is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,15 +37,19 @@ pub(crate) enum Reach {
 pub(crate) struct Group<'a> {
     rows: Rows<'a>,
     index: &'a Mutex<Index>,
+    recent: &'a Recent,
+    /// The records among the rows.
+    records: HashMap<Vec<u8>, Record>,
     waiting: HashMap<Owner, isize>,
     changes: Vec<Change>,
     reach: Reach,
 }
 
-/// What a group writes: the rows, `None` to remove, and the index's steps.
+/// What a group writes: the rows, `None` to remove, the records among them and the index's steps.
 #[derive(Debug)]
 pub(crate) struct Written {
     pub(crate) rows: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    pub(crate) records: HashMap<Vec<u8>, Record>,
     pub(crate) changes: Vec<Change>,
     pub(crate) reach: Reach,
 }
@@ -68,8 +77,9 @@ impl Rows<'_> {
     }
 
     fn put(&mut self, row: Vec<u8>, value: &impl Serialize) -> Result<(), StoreError> {
-        let value = serde_json::to_vec(value).map_err(StoreError::corrupt)?;
-        self.written.insert(row, Some(value));
+        let mut text = Vec::with_capacity(ROW_BYTES);
+        serde_json::to_writer(&mut text, value).map_err(StoreError::corrupt)?;
+        self.written.insert(row, Some(text));
         Ok(())
     }
 
@@ -118,13 +128,15 @@ pub(crate) fn met(held: &Held, idempotency: &Idempotency, now: Timestamp) -> Opt
 }
 
 impl<'a> Group<'a> {
-    pub(crate) fn new(stored: &'a Keyspace, index: &'a Mutex<Index>) -> Self {
+    pub(crate) fn new(stored: &'a Keyspace, index: &'a Mutex<Index>, recent: &'a Recent) -> Self {
         Self {
             rows: Rows {
                 stored,
                 written: BTreeMap::new(),
             },
             index,
+            recent,
+            records: HashMap::new(),
             waiting: HashMap::new(),
             changes: Vec::new(),
             reach: Reach::Os,
@@ -146,7 +158,8 @@ impl<'a> Group<'a> {
         {
             return Ok(met);
         }
-        if self.rows.get::<Record>(&layout::head(&new.key))?.is_some() {
+        let head = layout::head(&new.key);
+        if self.record(&head)?.is_some() {
             return Ok(Put::Duplicate(new.key.id));
         }
         if self.waiting(owner) >= new.queued_max {
@@ -167,7 +180,7 @@ impl<'a> Group<'a> {
             self.rows.remove_later(expires_at, &row);
             self.rows.put(row, &held)?;
         }
-        self.replace(None, &record)?;
+        self.replace(head, Entry::default(), &record)?;
         self.reach = Reach::Disk;
         Ok(Put::Stored(Box::new(record)))
     }
@@ -179,13 +192,14 @@ impl<'a> Group<'a> {
         now: Timestamp,
     ) -> Result<Applied, StoreError> {
         let row = layout::head(key);
-        let Some(record) = self.rows.get::<Record>(&row)? else {
+        let Some(record) = self.record(&row)? else {
             return Ok(Applied::Missing);
         };
         let next = match apply(&record, transition, now) {
             Ok(next) => next,
-            Err(refusal) => return Ok(Applied::Refused(refusal, Box::new(record))),
+            Err(refusal) => return Ok(Applied::Refused(refusal, Box::new(record.into_owned()))),
         };
+        let before = Entry::of(&record);
         if transition.must_sync() {
             self.reach = Reach::Disk;
         }
@@ -199,7 +213,7 @@ impl<'a> Group<'a> {
         if next.state.is_terminal() {
             self.rows.remove_later(next.expires_at, &row);
         }
-        self.replace(Some(&record), &next)?;
+        self.replace(row, before, &next)?;
         Ok(Applied::Done(Box::new(next)))
     }
 
@@ -235,10 +249,10 @@ impl<'a> Group<'a> {
             self.rows.remove(row.to_vec());
             return Ok(0);
         }
-        let record = match self.rows.get::<Record>(target) {
+        let record = match self.record(target) {
             // A record that cannot be read stays where it is, for someone to look at.
             Err(StoreError::Corrupt(_)) => return Ok(0),
-            record => record?,
+            record => record?.map(Cow::into_owned),
         };
         self.rows.remove(row.to_vec());
         let Some(record) = record else { return Ok(0) };
@@ -246,6 +260,7 @@ impl<'a> Group<'a> {
             return Ok(0);
         }
         self.rows.remove(target.to_vec());
+        self.records.remove(target);
         let accepted = Activity::of(&record).accepted;
         self.rows.remove(layout::activity(&accepted));
         self.rows.remove(layout::body(&record.key, Body::Input));
@@ -262,11 +277,23 @@ impl<'a> Group<'a> {
         committed.saturating_add_signed(self.waiting.get(owner).copied().unwrap_or(0))
     }
 
-    fn replace(&mut self, before: Option<&Record>, next: &Record) -> Result<(), StoreError> {
-        self.rows.put(layout::head(&next.key), next)?;
+    /// The record as this group or an earlier one left it.
+    fn record(&self, row: &[u8]) -> Result<Option<Cow<'_, Record>>, StoreError> {
+        if self.rows.written.contains_key(row) {
+            return Ok(self.records.get(row).map(Cow::Borrowed));
+        }
+        match self.recent.get(row) {
+            Some(record) => Ok(Some(Cow::Borrowed(record))),
+            None => Ok(read(self.rows.stored, row)?.map(Cow::Owned)),
+        }
+    }
+
+    fn replace(&mut self, row: Vec<u8>, before: Entry, next: &Record) -> Result<(), StoreError> {
+        self.rows.put(row.clone(), next)?;
+        self.records.insert(row, next.clone());
         let change = Change {
             key: next.key.clone(),
-            before: before.map(Entry::of).unwrap_or_default(),
+            before,
             after: Entry::of(next),
         };
         let step = isize::from(change.after.waits()) - isize::from(change.before.waits());
@@ -278,6 +305,7 @@ impl<'a> Group<'a> {
     pub(crate) fn into_written(self) -> Written {
         Written {
             rows: self.rows.written,
+            records: self.records,
             changes: self.changes,
             reach: self.reach,
         }

@@ -18,6 +18,7 @@
 mod layout;
 mod manifest;
 mod index;
+mod recent;
 mod group;
 mod committer;
 mod witness;

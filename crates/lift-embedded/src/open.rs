@@ -22,6 +22,7 @@ use crate::index::{Change, Entry, Index};
 use crate::journal;
 use crate::layout;
 use crate::manifest;
+use crate::recent::Recent;
 use crate::report::Report;
 use crate::witness::Witness;
 
@@ -159,6 +160,7 @@ pub(crate) fn open(dir: &Path, options: &Options) -> Result<Opened, OpenError> {
         shared: Arc::clone(&shared),
         witness,
         commit,
+        recent: Recent::default(),
         group_max,
     };
     let (alive, ended) = std::sync::mpsc::channel();

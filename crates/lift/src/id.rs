@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-use ulid::Ulid;
+use serde::de::{Deserializer, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
+use ulid::{ULID_LEN, Ulid};
 
 use crate::clock::Timestamp;
 
@@ -18,14 +20,14 @@ pub struct InvalidId {
     kind: &'static str,
 }
 
-/// The gateway's name for one open socket; opaque, never reused.
+/// The gateway's name for one open socket; opaque, never reused. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct ConnectionId(String);
+pub struct ConnectionId(Arc<str>);
 
 impl ConnectionId {
     /// Takes the id as the gateway gave it.
-    pub fn new(id: impl Into<String>) -> Self {
+    pub fn new(id: impl Into<Arc<str>>) -> Self {
         Self(id.into())
     }
 
@@ -61,9 +63,8 @@ impl FromStr for RequestId {
 
     /// Accepts the canonical 26 upper-case characters alone, so that one id has one spelling.
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let id = Ulid::from_string(text)
-            .ok()
-            .filter(|id| id.to_string() == text);
+        let spelt = |id: &Ulid| *id.array_to_str(&mut [0; ULID_LEN]) == *text;
+        let id = Ulid::from_string(text).ok().filter(spelt);
         id.map(Self).ok_or(InvalidId { kind: "request id" })
     }
 }
@@ -98,7 +99,7 @@ impl fmt::Display for Owner {
     }
 }
 
-fn owner_id(text: &str, kind: &'static str) -> Result<String, InvalidId> {
+fn owner_id(text: &str, kind: &'static str) -> Result<Arc<str>, InvalidId> {
     let shaped = (1..=OWNER_ID_BYTES_MAX).contains(&text.len())
         && text
             .bytes()
@@ -106,7 +107,7 @@ fn owner_id(text: &str, kind: &'static str) -> Result<String, InvalidId> {
         && text != "."
         && text != "..";
     if shaped {
-        Ok(text.to_owned())
+        Ok(text.into())
     } else {
         Err(InvalidId { kind })
     }
@@ -115,9 +116,9 @@ fn owner_id(text: &str, kind: &'static str) -> Result<String, InvalidId> {
 macro_rules! owner_ids {
     ($($(#[$doc:meta])* $name:ident, $kind:literal;)*) => {$(
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+        #[serde(transparent)]
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The id as text.
@@ -133,23 +134,16 @@ macro_rules! owner_ids {
             }
         }
 
-        impl TryFrom<String> for $name {
-            type Error = InvalidId;
-            fn try_from(text: String) -> Result<Self, InvalidId> {
-                text.parse()
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(id: $name) -> Self {
-                id.0
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                checked(deserializer)
             }
         }
     )*};
 }
 
 owner_ids! {
-    /// A tenant: 1–128 bytes of `[A-Za-z0-9._:@|+=-]`, not `.` or `..`.
+    /// A tenant: 1–128 bytes of `[A-Za-z0-9._:@|+=-]`, not `.` or `..`. Cheap to clone.
     TenantId, "tenant id";
     /// A user of a tenant; same shape as [`TenantId`].
     UserId, "user id";
@@ -172,14 +166,32 @@ macro_rules! display_as_text {
 display_as_text!(ConnectionId, RequestId, TenantId, UserId);
 
 impl Serialize for RequestId {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.array_to_str(&mut [0; ULID_LEN]))
     }
 }
 
 impl<'de> Deserialize<'de> for RequestId {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        checked(deserializer)
     }
+}
+
+/// Reads an id where its text lies.
+fn checked<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+where
+    T: FromStr<Err = InvalidId>,
+    D: Deserializer<'de>,
+{
+    struct Text<T>(std::marker::PhantomData<T>);
+    impl<T: FromStr<Err = InvalidId>> Visitor<'_> for Text<T> {
+        type Value = T;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an id")
+        }
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+            text.parse().map_err(E::custom)
+        }
+    }
+    deserializer.deserialize_str(Text(std::marker::PhantomData))
 }

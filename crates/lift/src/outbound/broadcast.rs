@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt, StreamExt};
-use tokio::time::error::Elapsed;
+use futures_util::StreamExt;
+use futures_util::stream;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Outbound, POST_TIMEOUT, PostError};
+use super::{Outbound, PostError};
 use crate::error::StoreError;
 use crate::id::{ConnectionId, Owner, TenantId};
 use crate::registry::ConnectionPage;
@@ -116,7 +115,6 @@ impl Outbound {
         }
     }
 
-    /// Most gateways take a post at once: only one that does not gets a place among those under way.
     async fn post_all(
         &self,
         ids: impl IntoIterator<Item = ConnectionId>,
@@ -124,51 +122,23 @@ impl Outbound {
         deadline: Instant,
         done: &mut Broadcast,
     ) {
-        let (mut waiting, mut late) = (FuturesUnordered::new(), false);
-        for (n, id) in ids.into_iter().enumerate() {
-            if n % AT_ONCE == 0 {
-                // The connections' own tasks have a turn.
-                tokio::task::yield_now().await;
-                late = Instant::now() >= deadline;
-            }
-            if late {
-                done.failed += 1;
-                continue;
-            }
-            let mut post = Box::pin(self.deliver(id, message.clone()));
-            match (&mut post).now_or_never() {
-                Some(posted) => done.count(&posted),
-                None => waiting.push(timeout_at(
-                    deadline.min(Instant::now() + POST_TIMEOUT),
-                    post,
-                )),
-            }
-            if waiting.len() >= AT_ONCE
-                && let Some(posted) = waiting.next().await
+        let posts = stream::iter(ids).map(async |id| {
+            let posted = timeout_at(deadline, self.post(&id, message.clone())).await;
+            let posted = posted.unwrap_or_else(|late| Err(PostError::Unavailable(late.into())));
+            if matches!(posted, Err(PostError::Gone))
+                && let Some((connections, _)) = &self.registry
+                && let Err(error) = connections.delete(&id).await
             {
-                done.count(&in_time(posted));
+                tracing::debug!(
+                    error = crate::error::chain(&error),
+                    "a connection that is gone stays registered"
+                );
             }
-        }
-        while let Some(posted) = waiting.next().await {
-            done.count(&in_time(posted));
+            posted
+        });
+        let mut posts = posts.buffer_unordered(AT_ONCE);
+        while let Some(posted) = posts.next().await {
+            done.count(&posted);
         }
     }
-
-    async fn deliver(&self, id: ConnectionId, message: Bytes) -> Result<(), PostError> {
-        let posted = self.post.post(&id, message).await;
-        if matches!(posted, Err(PostError::Gone))
-            && let Some((connections, _)) = &self.registry
-            && let Err(error) = connections.delete(&id).await
-        {
-            tracing::debug!(
-                error = crate::error::chain(&error),
-                "a connection that is gone stays registered"
-            );
-        }
-        posted
-    }
-}
-
-fn in_time(posted: Result<Result<(), PostError>, Elapsed>) -> Result<(), PostError> {
-    posted.unwrap_or_else(|late| Err(PostError::Unavailable(late.into())))
 }

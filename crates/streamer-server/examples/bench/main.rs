@@ -1,17 +1,19 @@
 //! First figures, each against a floor measured in the same run: nothing comes in, a table goes out.
 //!
-//! `cargo build --release && cargo run --release -p streamer-server --example bench -- [SECONDS]`
+//! `cargo build --release && cargo run --release -p streamer-server --example bench -- [SECONDS] [PART]`
+//!
+//! A part is one of `messages`, `latency`, `connections`, `broadcasts`, `memory` and `durable`; all of
+//! them without one.
 //!
 //! Servers are processes of their own, so that their CPU time and memory are theirs alone; one
 //! client drives all of them with the same code. The machine should have nothing else to do.
 #![expect(clippy::print_stdout, reason = "the table is the output")]
 
+mod requests;
 mod servers;
 mod wire;
 
 use std::error::Error;
-use std::fs::File;
-use std::io::Write;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
@@ -23,14 +25,25 @@ use tokio::task::JoinSet;
 
 use crate::wire::{frame, open, read_frame, tcp};
 
+/// As in `streamer`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
+/// What is measured, in this order.
+const PARTS: [&str; 6] = [
+    "messages",
+    "latency",
+    "connections",
+    "broadcasts",
+    "memory",
+    "durable",
+];
 /// Connections that each have one message under way.
 const TALKING: usize = 16;
 /// Connections that only are there.
 const IDLE: u32 = 2_000;
-/// Connections that each wait for one durable request at a time.
-const WAITING: [usize; 2] = [64, 256];
 /// Messages that a connection has under way at a time.
 const DEPTHS: [usize; 2] = [1, 16];
 /// Connections that hear a broadcast, and how many broadcasts.
@@ -51,8 +64,6 @@ const RELAXED: [&str; 7] = [
 ];
 /// Characters of a message's payload.
 const PAYLOAD: usize = 200;
-/// What the floor appends: about what one durable step of a request writes.
-const APPEND_BYTES: usize = 1024;
 /// Clock ticks per second in `/proc/PID/stat`: fixed by Linux's ABI (`USER_HZ`).
 const TICKS: f64 = 100.0;
 
@@ -64,6 +75,7 @@ fn main() -> Result<()> {
     match args.first().map(String::as_str) {
         Some("tcp-echo") => runtime.block_on(servers::tcp_echo()),
         Some("ws-echo") => runtime.block_on(servers::ws_echo()),
+        Some("fan-out") => runtime.block_on(servers::fan_out()),
         Some("gateway-echo") => runtime.block_on(servers::gateway_echo()),
         Some("gateway-json-echo") => runtime.block_on(servers::gateway_json_echo()),
         Some("app") => {
@@ -71,12 +83,13 @@ fn main() -> Result<()> {
         }
         seconds => {
             let seconds = seconds.map_or(Ok(5), str::parse)?;
-            runtime.block_on(figures(Duration::from_secs(seconds)))
+            let part = args.get(1).map(String::as_str);
+            runtime.block_on(figures(Duration::from_secs(seconds), part))
         }
     }
 }
 
-async fn figures(time: Duration) -> Result<()> {
+async fn figures(time: Duration, part: Option<&str>) -> Result<()> {
     // Two sockets' ends and a little.
     let most = getrlimit(Resource::Nofile).maximum;
     setrlimit(
@@ -87,9 +100,32 @@ async fn figures(time: Duration) -> Result<()> {
         },
     )?;
     let dir = tempfile::tempdir()?;
-    println!("`streamer` runs with {}\n", RELAXED.join(" "));
+    let dir = dir.path();
+    println!("`streamer` runs with {}", RELAXED.join(" "));
+    if let Some(part) = part.filter(|part| !PARTS.contains(part)) {
+        return Err(format!("`{part}` is none of {}", PARTS.join(", ")).into());
+    }
+    for name in PARTS {
+        if part.is_some_and(|part| part != name) {
+            continue;
+        }
+        match name {
+            "messages" => messages(dir, time).await?,
+            "latency" => latency(dir, time).await?,
+            "connections" => connections(dir).await?,
+            "broadcasts" => broadcasts(dir).await?,
+            "memory" => memory(dir).await?,
+            _ => requests::requests(dir, time).await?,
+        }
+    }
+    Ok(())
+}
+
+async fn messages(dir: &Path, time: Duration) -> Result<()> {
     let bare = TcpEcho::start()?;
-    println!("Echo of {PAYLOAD} characters, {TALKING} connections; CPU of the server's process\n");
+    println!(
+        "\nEcho of {PAYLOAD} characters, {TALKING} connections; CPU of the server's process\n"
+    );
     println!(
         "| server | under way | messages/s | CPU µs/message | messages per CPU second against the WebSocket echo |"
     );
@@ -106,17 +142,15 @@ async fn figures(time: Duration) -> Result<()> {
             let cpu = server.talk_frames(name, None, time, depth, floor).await?;
             floor.get_or_insert(cpu);
         }
-        let (streamer, token) = streamer(&dir.path().join(format!("streamer-{depth}")))?;
+        let (streamer, token) = streamer(&dir.join(format!("streamer-{depth}")))?;
         streamer
             .talk_frames("streamer, action `echo`", Some(&token), time, depth, floor)
             .await?;
     }
-
-    scale(dir.path(), time).await
+    Ok(())
 }
 
-/// Latency, connections, broadcasts, memory, durable requests.
-async fn scale(dir: &Path, time: Duration) -> Result<()> {
+async fn latency(dir: &Path, time: Duration) -> Result<()> {
     println!(
         "\nLatency of an echo at {PACE} messages/s, open loop, from the intended time; {PACED} connections\n"
     );
@@ -127,44 +161,49 @@ async fn scale(dir: &Path, time: Duration) -> Result<()> {
         .paced("hand-written WebSocket echo", None, time * 2)
         .await?;
     drop(server);
-    let (streamer, token) = self::streamer(&dir.join("paced"))?;
+    let (streamer, token) = streamer(&dir.join("paced"))?;
     streamer
         .paced("streamer, action `echo`", Some(&token), time * 2)
-        .await?;
-    drop(streamer);
+        .await
+}
 
+async fn connections(dir: &Path) -> Result<()> {
     println!("\nConnections: TLS off, token verified, registered\n");
     println!("| connections/s | CPU µs/connection |");
     println!("|--:|--:|");
-    let (streamer, token) = self::streamer(&dir.join("connects"))?;
-    streamer.connects(&token).await?;
-    drop(streamer);
+    let (streamer, token) = streamer(&dir.join("connects"))?;
+    streamer.connects(&token).await
+}
 
+async fn broadcasts(dir: &Path) -> Result<()> {
     println!(
         "\n{BROADCASTS} broadcasts to a tenant's {LISTENING} connections, one after the other\n"
     );
-    println!("| deliveries/s | deliveries per CPU second of the server | all received after ms |");
-    println!("|--:|--:|--:|");
-    broadcast(&dir.join("broadcast")).await?;
+    println!(
+        "| server | deliveries/s | deliveries per CPU second of the server | against the loop by hand | all received after ms |"
+    );
+    println!("|---|--:|--:|--:|--:|");
+    let server = Server::example(&["fan-out"])?;
+    let floor = server.broadcast("a loop by hand", None).await?;
+    drop(server);
+    let dir = dir.join("broadcast");
+    let server = Server::example(&["app", dir.to_str().ok_or("not UTF-8")?])?;
+    server
+        .broadcast("`Outbound::broadcast`", Some(floor))
+        .await?;
+    Ok(())
+}
 
+async fn memory(dir: &Path) -> Result<()> {
     println!("\nMemory per idle connection, {IDLE} of them\n");
     println!("| server | KiB/connection | against TCP echo |");
     println!("|---|--:|--:|");
     let bare = TcpEcho::start()?;
     let floor = bare.0.idle("bare tokio TCP echo", None, None).await?;
-    let (streamer, token) = self::streamer(&dir.join("idle"))?;
+    let (streamer, token) = streamer(&dir.join("idle"))?;
     streamer
         .idle("streamer, authenticated", Some(&token), Some(floor))
         .await?;
-
-    println!("\nDurable no-op requests, enqueue to complete\n");
-    println!(
-        "| clients | requests/s | floor: fdatasync/s | requests / floor | CPU µs/request | BullMQ jobs/s | requests / BullMQ |"
-    );
-    println!("|--:|--:|--:|--:|--:|--:|--:|");
-    for clients in WAITING {
-        durable(dir, clients, time).await?;
-    }
     Ok(())
 }
 
@@ -345,6 +384,47 @@ impl Server {
         Ok(())
     }
 
+    /// Has one connection's messages sent to all; deliveries for each second of CPU time.
+    async fn broadcast(&self, name: &str, floor: Option<f64>) -> Result<f64> {
+        let mut shouter = open(&self.address, None).await?;
+        let (heard, mut hearing) = tokio::sync::mpsc::channel::<()>(1_024);
+        let mut listening = JoinSet::new();
+        for _ in 1..LISTENING {
+            let (mut socket, heard) = (open(&self.address, None).await?, heard.clone());
+            listening.spawn(async move {
+                while read_frame(&mut socket).await.is_ok() {
+                    if heard.send(()).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        let message = frame(r#"{"id":"1","action":"shout"}"#);
+        let (started, cpu) = (Instant::now(), self.cpu()?);
+        let mut slowest = Duration::ZERO;
+        for _ in 0..BROADCASTS {
+            let began = Instant::now();
+            shouter.get_mut().write_all(&message).await?;
+            for _ in 1..LISTENING {
+                hearing.recv().await.ok_or("nobody listens")?;
+            }
+            slowest = slowest.max(began.elapsed());
+            // Its own, and the answer.
+            for _ in 0..2 {
+                read_frame(&mut shouter).await?;
+            }
+        }
+        let deliveries = f64::from(LISTENING * BROADCASTS);
+        let each = deliveries / (self.cpu()? - cpu);
+        println!(
+            "| {name} | {:.0} | {each:.0} | {:.2} | {:.0} |",
+            deliveries / started.elapsed().as_secs_f64(),
+            each / floor.unwrap_or(each),
+            slowest.as_secs_f64() * 1e3
+        );
+        Ok(each)
+    }
+
     /// Opens many connections and leaves them alone.
     async fn idle(&self, name: &str, token: Option<&str>, floor: Option<f64>) -> Result<f64> {
         let is_socket = floor.is_some();
@@ -448,117 +528,4 @@ fn streamer(dir: &Path) -> Result<(Server, String)> {
         now_ms: u64::try_from(now.as_millis())?,
     };
     Ok((server, mint(&Keys::open(&dir.join("keys"))?, &request)?))
-}
-
-async fn broadcast(dir: &Path) -> Result<()> {
-    let server = Server::example(&["app", dir.to_str().ok_or("not UTF-8")?])?;
-    let mut shouter = open(&server.address, None).await?;
-    let (heard, mut hearing) = tokio::sync::mpsc::channel::<()>(1_024);
-    let mut listening = JoinSet::new();
-    for _ in 1..LISTENING {
-        let (mut socket, heard) = (open(&server.address, None).await?, heard.clone());
-        listening.spawn(async move {
-            while read_frame(&mut socket).await.is_ok() {
-                if heard.send(()).await.is_err() {
-                    return;
-                }
-            }
-        });
-    }
-    let message = frame(r#"{"id":"1","action":"shout"}"#);
-    let (started, cpu) = (Instant::now(), server.cpu()?);
-    let mut slowest = Duration::ZERO;
-    for _ in 0..BROADCASTS {
-        let began = Instant::now();
-        shouter.get_mut().write_all(&message).await?;
-        for _ in 1..LISTENING {
-            hearing.recv().await.ok_or("nobody listens")?;
-        }
-        slowest = slowest.max(began.elapsed());
-        // Its own, and the answer.
-        for _ in 0..2 {
-            read_frame(&mut shouter).await?;
-        }
-    }
-    let deliveries = f64::from(LISTENING * BROADCASTS);
-    println!(
-        "| {:.0} | {:.0} | {:.0} |",
-        deliveries / started.elapsed().as_secs_f64(),
-        deliveries / (server.cpu()? - cpu),
-        slowest.as_secs_f64() * 1e3
-    );
-    Ok(())
-}
-
-async fn durable(dir: &Path, clients: usize, time: Duration) -> Result<()> {
-    let store = dir.join(format!("durable-{clients}"));
-    let before = floor(&dir.join("floor"), time / 2)?;
-    let server = Server::example(&["app", store.to_str().ok_or("not UTF-8")?])?;
-    let message = frame(r#"{"id":"1","action":"no-op","payload":{"input":"orders.csv"}}"#);
-    let mut waiting = JoinSet::new();
-    let (started, cpu) = (Instant::now(), server.cpu()?);
-    for _ in 0..clients {
-        let (mut socket, message) = (open(&server.address, None).await?, message.clone());
-        waiting.spawn(async move {
-            let mut count = 0_u32;
-            while started.elapsed() < time {
-                socket.get_mut().write_all(&message).await?;
-                while !read_frame(&mut socket)
-                    .await?
-                    .starts_with(br#"{"type":"complete""#)
-                {}
-                count += 1;
-            }
-            Result::Ok(count)
-        });
-    }
-    let requests = total(waiting).await?;
-    let cpu = (server.cpu()? - cpu) * 1e6 / requests;
-    let rate = requests / started.elapsed().as_secs_f64();
-    drop(server);
-    let floor = f64::midpoint(before, floor(&dir.join("floor"), time / 2)?);
-    println!(
-        "| {clients} | {rate:.0} | {floor:.0} | {:.2} | {cpu:.0} | {} |",
-        rate / floor,
-        bullmq(clients, time)?.map_or("not measured | ".to_owned(), |jobs| format!(
-            "{jobs:.0} | {:.1}",
-            rate / jobs
-        )),
-    );
-    Ok(())
-}
-
-/// Jobs per second of BullMQ on a Redis that syncs every write, where the machine has Redis.
-fn bullmq(clients: usize, time: Duration) -> Result<Option<f64>> {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/bullmq/run.sh");
-    if Command::new("redis-server")
-        .arg("--version")
-        .output()
-        .is_err()
-    {
-        return Ok(None);
-    }
-    let (clients, seconds) = (clients.to_string(), time.as_secs().to_string());
-    let output = Command::new("bash")
-        .args([script, &clients, &seconds])
-        .stderr(Stdio::null())
-        .output()?;
-    let jobs = String::from_utf8(output.stdout)?;
-    let jobs = jobs.trim().parse();
-    Ok(Some(
-        jobs.map_err(|error| format!("BullMQ did not run: {error}"))?,
-    ))
-}
-
-/// How often a second this disk takes an append and makes it durable.
-fn floor(path: &Path, time: Duration) -> Result<f64> {
-    let mut file = File::create(path)?;
-    let block = [7; APPEND_BYTES];
-    let (started, mut appends) = (Instant::now(), 0.0);
-    while started.elapsed() < time {
-        file.write_all(&block)?;
-        file.sync_data()?;
-        appends += 1.0;
-    }
-    Ok(appends / started.elapsed().as_secs_f64())
 }

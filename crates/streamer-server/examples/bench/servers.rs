@@ -1,9 +1,11 @@
 //! The servers that are measured beside `streamer`: nothing comes in, each serves until it is killed.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -39,19 +41,13 @@ pub(crate) async fn ws_echo() -> Result<()> {
         let (mut stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
         tasks.spawn(async move {
-            let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") {
-                if stream.read_buf(&mut head).await? == 0 {
-                    return Ok(());
-                }
-            }
-            // The clients of this benchmark do not check the key's answer.
-            let answer = b"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n";
-            stream.write_all(answer).await?;
+            upgrade(&mut stream).await?;
             let (mut read, mut written) = (Vec::with_capacity(8192), Vec::with_capacity(8192));
             while stream.read_buf(&mut read).await? > 0 {
                 let mut done = 0;
-                while let Some(used) = turn_round(read.get(done..).unwrap_or_default(), &mut written) {
+                while let Some(used) =
+                    turn_round(read.get(done..).unwrap_or_default(), &mut written)
+                {
                     done += used;
                 }
                 read.drain(..done);
@@ -61,6 +57,49 @@ pub(crate) async fn ws_echo() -> Result<()> {
             Result::Ok(())
         });
     }
+}
+
+/// A broadcast by hand: whatever one connection says, all get this frame, one after the other.
+pub(crate) async fn fan_out() -> Result<()> {
+    const NEWS: &[u8] = b"\x81\x0f{\"type\":\"news\"}";
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    println!("listens on ws://{}", listener.local_addr()?);
+    let (all, mut tasks) = (Arc::new(Mutex::new(Vec::new())), JoinSet::new());
+    loop {
+        let (mut stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        let all = Arc::clone(&all);
+        tasks.spawn(async move {
+            upgrade(&mut stream).await?;
+            let (mut read, write) = stream.into_split();
+            let write = Arc::new(write);
+            all.lock().await.push(Arc::clone(&write));
+            let mut said = Vec::with_capacity(1024);
+            while read.read_buf(&mut said).await? > 0 {
+                said.clear();
+                // The last in the place of an answer.
+                for socket in all.lock().await.iter().chain([&write]) {
+                    while socket.try_write(NEWS).is_err() {
+                        socket.writable().await?;
+                    }
+                }
+            }
+            Result::Ok(())
+        });
+    }
+}
+
+/// Answers a handshake; the clients of this benchmark do not check the key's answer.
+async fn upgrade(stream: &mut TcpStream) -> Result<()> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        if stream.read_buf(&mut head).await? == 0 {
+            return Err("no handshake".into());
+        }
+    }
+    let answer =
+        b"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n";
+    Ok(stream.write_all(answer).await?)
 }
 
 /// Writes the first frame back unmasked; its length, unless it is not whole yet.
