@@ -20,7 +20,10 @@ const EDGES: &[(&str, &[&str])] = &[
         "lift-server",
         &["lift-ws", "lift-aws", "lift-gateway", "lift-embedded"],
     ),
-    ("streamer", &["lift-ws", "streamer-protocol", "lift-aws"]),
+    (
+        "streamer",
+        &["lift-ws", "streamer-protocol", "lift-aws", "lift-embedded"],
+    ),
     ("streamer-client", &["streamer-protocol"]),
     (
         "streamer-server",

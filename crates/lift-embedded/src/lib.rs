@@ -33,6 +33,7 @@ mod tasks;
 
 pub use self::backup::{BackupError, Holder, backup};
 pub use self::inspect::{Compacted, Counts, Inspection, compact, inspect};
+pub use self::manifest::damaged_tables;
 pub use self::open::{OpenError, Options};
 pub use self::report::{Gap, Lost, Report, Unreadable};
 pub use self::tasks::EmbeddedTasks;

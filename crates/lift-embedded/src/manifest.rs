@@ -10,8 +10,11 @@ use std::path::Path;
 
 use xxhash_rust::xxh3::xxh3_128;
 
-/// What is wrong with a list, if anything is.
-pub(crate) fn check(database: &Path) -> io::Result<Option<String>> {
+/// What is wrong with the lists of tables of an fjall database in this directory, if anything is.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn damaged_tables(database: &Path) -> io::Result<Option<String>> {
     for entry in fs::read_dir(database.join("keyspaces"))? {
         let tree = entry?.path();
         let Some(current) = read(&tree.join("current"))? else {

@@ -234,7 +234,7 @@ pub(crate) fn open_database(
     files: &Layout,
     options: &Options,
 ) -> Result<(Database, Keyspace), OpenError> {
-    match manifest::check(&files.database()) {
+    match manifest::damaged_tables(&files.database()) {
         Ok(None) => {}
         Ok(Some(wrong)) => return Err(files.damage(wrong)),
         Err(error) => return Err(files.error(error)),

@@ -39,11 +39,14 @@ pub(crate) struct Reader {
 }
 
 #[derive(Debug)]
-struct Begun {
-    is_text: bool,
-    payload: Vec<u8>,
-    /// Bytes at its start that are known to be UTF-8.
-    checked: usize,
+enum Begun {
+    Text {
+        payload: Vec<u8>,
+        /// Bytes at its start that are known to be UTF-8.
+        checked: usize,
+    },
+    /// Nobody reads what is binary.
+    Binary { bytes: usize },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,31 +106,16 @@ impl Reader {
             return Ok(None);
         };
         let opcode = opcode(*first)?;
-        let length = match second & 0x7f {
-            126 => rest
-                .split_first_chunk()
-                .map(|(length, rest)| (u64::from(u16::from_be_bytes(*length)), rest)),
-            127 => rest
-                .split_first_chunk()
-                .map(|(length, rest)| (u64::from_be_bytes(*length), rest)),
-            short => Some((u64::from(short), rest)),
-        };
-        let Some((length, rest)) = length else {
-            return Ok(None);
-        };
-        let payload_bytes = usize::try_from(length).unwrap_or(usize::MAX);
-        if payload_bytes > self.frame_bytes_max {
-            return Err(Violation::FrameTooBig);
-        }
         let is_final = first & 0x80 != 0;
         let is_masked = second & 0x80 != 0;
+        let short = usize::from(second & 0x7f);
         // No extension is negotiated that would give the reserved bits a meaning.
         if !is_masked || first & 0x70 != 0 {
             return Err(Violation::Protocol);
         }
         let may_be = match (opcode, &self.begun) {
             (Opcode::Close | Opcode::Ping | Opcode::Pong, _) => {
-                is_final && payload_bytes <= CONTROL_BYTES_MAX
+                is_final && short <= CONTROL_BYTES_MAX
             }
             (Opcode::Continuation, begun) => begun.is_some(),
             (Opcode::Text | Opcode::Binary, begun) => begun.is_none(),
@@ -135,8 +123,24 @@ impl Reader {
         if !may_be {
             return Err(Violation::Protocol);
         }
+        let length = match short {
+            126 => rest
+                .split_first_chunk()
+                .map(|(length, rest)| (usize::from(u16::from_be_bytes(*length)), rest)),
+            127 => rest.split_first_chunk().map(|(length, rest)| {
+                let length = u64::from_be_bytes(*length);
+                (usize::try_from(length).unwrap_or(usize::MAX), rest)
+            }),
+            short => Some((short, rest)),
+        };
+        let Some((payload_bytes, rest)) = length else {
+            return Ok(None);
+        };
+        if payload_bytes > self.frame_bytes_max {
+            return Err(Violation::FrameTooBig);
+        }
         let before = match (opcode, &self.begun) {
-            (Opcode::Continuation, Some(begun)) => begun.payload.len(),
+            (Opcode::Continuation, Some(begun)) => begun.bytes(),
             _ => 0,
         };
         if before.saturating_add(payload_bytes) > self.message_bytes_max {
@@ -155,37 +159,50 @@ impl Reader {
     }
 
     fn part(&mut self, header: &Header, payload: &[u8]) -> Result<Option<Heard>, Violation> {
-        let mut begun = match self.begun.take() {
-            Some(mut begun) => {
-                append(payload, header.mask, &mut begun.payload);
-                begun
-            }
-            None => Begun {
-                is_text: header.opcode == Opcode::Text,
-                payload: unmasked(payload, header.mask),
+        let mut begun = self.begun.take().unwrap_or_else(|| match header.opcode {
+            Opcode::Binary => Begun::Binary { bytes: 0 },
+            _ => Begun::Text {
+                payload: Vec::with_capacity(payload.len()),
                 checked: 0,
             },
-        };
+        });
+        begun.add(payload, header.mask);
         if !header.is_final {
             begun.check()?;
             self.begun = Some(begun);
             return Ok(None);
         }
-        if !begun.is_text {
+        let Begun::Text { payload, .. } = begun else {
             return Ok(Some(Heard::Binary));
-        }
-        let text = String::from_utf8(begun.payload).map_err(|_binary| Violation::InvalidUtf8)?;
+        };
+        let text = String::from_utf8(payload).map_err(|_binary| Violation::InvalidUtf8)?;
         Ok(Some(Heard::Text(text.into())))
     }
 }
 
 impl Begun {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Text { payload, .. } => payload.len(),
+            Self::Binary { bytes } => *bytes,
+        }
+    }
+
+    fn add(&mut self, part: &[u8], mask: [u8; 4]) {
+        match self {
+            Self::Text { payload, .. } => append(part, mask, payload),
+            Self::Binary { bytes } => *bytes += part.len(),
+        }
+    }
+
     /// Whether a text can still become UTF-8; what can not is refused before its end comes
     /// (RFC 6455 §8.1).
     fn check(&mut self) -> Result<(), Violation> {
-        let unchecked = self.payload.get(self.checked..).unwrap_or_default();
-        self.checked += match std::str::from_utf8(unchecked) {
-            _ if !self.is_text => 0,
+        let Self::Text { payload, checked } = self else {
+            return Ok(());
+        };
+        let unchecked = payload.get(*checked..).unwrap_or_default();
+        *checked += match std::str::from_utf8(unchecked) {
             Ok(text) => text.len(),
             // A character may be cut in two by its frames.
             Err(error) if error.error_len().is_none() => error.valid_up_to(),
@@ -367,7 +384,10 @@ mod tests {
             check(&[(first, b"x")], &["Protocol"]);
         }
         check(&[(0x01, b"x"), (0x81, b"y")], &["Protocol"]);
-        check(&[(0x89, &[0; 126])], &["Protocol"]);
+        for long in [126, 1_000, 70_001] {
+            check(&[(0x89, &vec![0; long])], &["Protocol"]);
+        }
+        check(&[(0xc1, &[b'x'; 70_001])], &["Protocol"]);
         check(&[(0x88, b"\x03")], &["Protocol"]);
         check(&[(0x88, b"\x03\xe8\xff")], &["InvalidUtf8"]);
         check(&[(0x81, b"\xff")], &["InvalidUtf8"]);
@@ -385,6 +405,10 @@ mod tests {
             heard(&[0x81, 0x01, b'x'], 2),
             ["Protocol"],
             "without a mask"
+        );
+        check(
+            &[(0x02, &[0; 60_000]), (0x80, &[0; 40_001])],
+            &["MessageTooBig"],
         );
         let endless = [0x82, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
         assert_eq!(heard(&endless, 3), ["FrameTooBig"], "a length of 2^64-1");

@@ -70,7 +70,6 @@ async fn metrics(State(site): State<Site>) -> Response {
     metrics::gauge!("lift_connections_open").set(f64::from(
         u32::try_from(site.gateway.connections().len()).unwrap_or(u32::MAX),
     ));
-    metrics.run_upkeep();
     (
         [(CONTENT_TYPE, "text/plain; version=0.0.4")],
         metrics.render(),

@@ -22,6 +22,9 @@ use crate::results::FileResults;
 
 pub use crate::tls::{Certificate, Tls};
 
+/// How often what was measured is summed up, whether anybody reads it or not.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
 /// How a server is run.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -214,7 +217,13 @@ impl Server {
             stop.cancel();
         };
         let purging = stop.run_until_cancelled(results.purge_for_ever(keep));
-        tokio::join!(serving, ending, purging, following);
+        let upkeep = stop.run_until_cancelled(async {
+            match &options.metrics {
+                Some(metrics) => upkeep(metrics).await,
+                None => std::future::pending().await,
+            }
+        });
+        tokio::join!(serving, ending, purging, following, upkeep);
         if let Err(error) = tasks.close().await {
             tracing::warn!(
                 error = lift::error::chain(&error),
@@ -222,6 +231,15 @@ impl Server {
             );
         }
         tracing::info!("stopped");
+    }
+}
+
+/// Sums up what was measured, for ever: until it is, each measurement is kept.
+async fn upkeep(metrics: &PrometheusHandle) {
+    let mut ticks = tokio::time::interval(UPKEEP_EVERY);
+    loop {
+        ticks.tick().await;
+        metrics.run_upkeep();
     }
 }
 

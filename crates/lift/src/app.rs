@@ -10,6 +10,7 @@ use tower::{Layer, Service};
 
 use crate::action::Action;
 use crate::clock::Clock;
+use crate::control;
 use crate::envelope::{Envelope, Rejected};
 use crate::error::{Error, StoreError};
 use crate::event::Connection;
@@ -198,7 +199,8 @@ impl App {
         backends.outbound = backends.outbound.knowing(connections, clock);
         let layers = std::mem::take(&mut self.layers);
         let (owed, owing) = mpsc::channel(OWED_MAX);
-        let counters = Counters::new(self.actions.keys().map(String::as_str));
+        let names = self.actions.keys().map(String::as_str);
+        let counters = Counters::new(names.chain(control::NAMES));
         let inner = Arc::new(Inner {
             app: self,
             counters,

@@ -100,8 +100,8 @@ pub enum Opcode {
 
 /// What a session is told about one message that came in these frames.
 ///
-/// Sizes are judged before content, frame by frame, as the codec meets them (developer guide,
-/// "Quotas": 32 KB a frame, 128 KB a message).
+/// A frame's size is judged before its content, frame by frame, as the codec meets them (developer
+/// guide, "Quotas": 32 KB a frame, 128 KB a message).
 #[must_use]
 pub fn classify(limits: &Limits, opcode: Opcode, frames: &[&[u8]]) -> Input {
     let mut message = Vec::new();
@@ -113,6 +113,11 @@ pub fn classify(limits: &Limits, opcode: Opcode, frames: &[&[u8]]) -> Input {
             return Input::Violation(Violation::MessageTooBig);
         }
         message.extend_from_slice(frame);
+        let text = std::str::from_utf8(&message);
+        let cannot_end = |error: std::str::Utf8Error| error.error_len().is_some();
+        if opcode == Opcode::Text && text.is_err_and(cannot_end) {
+            return Input::Violation(Violation::InvalidUtf8);
+        }
     }
     match (opcode, Text::try_from(Bytes::from(message))) {
         (Opcode::Binary, _) => Input::Binary,

@@ -35,10 +35,9 @@ pub async fn metrics(
     let started = Instant::now();
     let reply = rest.await;
     let code = reply.code();
-    // What was refused before its action was looked up may name anything.
-    let unchecked = matches!(code, Some(Code::UnknownAction | Code::TokenExpired));
-    let known = counters.0.get(&action).filter(|_| code.is_none());
-    let action = if unchecked { "-".to_owned() } else { action };
+    let known = counters.0.get(&action);
+    let action = known.map_or_else(|| "-".to_owned(), |_| action);
+    let known = known.filter(|_| code.is_none());
     let outcome = code.map_or("ok", Code::as_str);
     let look_up = || {
         (

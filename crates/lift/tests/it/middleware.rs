@@ -12,6 +12,7 @@ use lift::app::App;
 use lift::error::{Code, Error};
 use lift::extract::Metadata;
 use lift::id::RequestId;
+use lift::limits::Limits;
 use lift::middleware::Cell;
 use lift::middleware::from_fn::{Next, from_fn};
 use lift::request::{Reply, Request};
@@ -303,16 +304,21 @@ async fn messages_are_counted_by_action_and_outcome_never_by_what_a_client_made_
         .on("act", ok)
         .on("panics", panics)
         .on("slow", slow);
-    let world = World::new(app);
+    let mut limits = Limits::default();
+    // Five after the slow one and a `ping`, which no rate counts; what follows is over it.
+    limits.connection_rate = Some("1/s:5".parse().unwrap());
+    let world = World::new(app.limits(limits));
     let client = world.connect("c1=", "ann");
     for action in [
+        "slow",
         "act",
         "act",
         "panics",
-        "slow",
         "made-up-1",
         "made-up-2",
         "ping",
+        "made-up-3",
+        "act",
     ] {
         client.ask(action, json!(null)).await;
     }
@@ -329,12 +335,14 @@ async fn messages_are_counted_by_action_and_outcome_never_by_what_a_client_made_
     assert_eq!(
         counts,
         [
-            ("lift_request_seconds{action=-}", 2),
-            ("lift_request_seconds{action=act}", 2),
+            ("lift_request_seconds{action=-}", 3),
+            ("lift_request_seconds{action=act}", 3),
             ("lift_request_seconds{action=panics}", 1),
             ("lift_request_seconds{action=ping}", 1),
             ("lift_request_seconds{action=slow}", 1),
+            ("lift_requests_total{action=-,outcome=RATE_LIMITED}", 1),
             ("lift_requests_total{action=-,outcome=UNKNOWN_ACTION}", 2),
+            ("lift_requests_total{action=act,outcome=RATE_LIMITED}", 1),
             ("lift_requests_total{action=act,outcome=ok}", 2),
             (
                 "lift_requests_total{action=panics,outcome=INTERNAL_ERROR}",

@@ -138,9 +138,15 @@ async fn fragments_without_end_are_no_message_and_keep_nothing_open() {
         async |home, server| {
             let token = home.token("eve", "umbrella");
             let empty = frame(0x00, b"").repeat(100);
-            let ends = crowd(4, 4, async |_| {
+            // Long enough that each empty fragment must not cost a look at all of it.
+            let long = [frame(0x00, &"ü".repeat(8_000).into_bytes()).as_slice()]
+                .concat()
+                .repeat(7);
+            let ends = crowd(4, 4, async |n| {
                 let mut raw = Raw::upgraded(&server.address, &token).await;
-                raw.send(&frame(0x01, b"\"")).await.unwrap();
+                let first = if n % 2 == 0 { 0x01 } else { 0x02 };
+                raw.send(&frame(first, b"\"")).await.unwrap();
+                raw.send(&long).await.unwrap();
                 let begun = Instant::now();
                 while begun.elapsed() < Duration::from_secs(30) {
                     if raw.send(&empty).await.is_err() {

@@ -491,6 +491,18 @@ async fn collections_are_opened_once_and_by_their_format() {
         "streamer-collections 1\n",
     )
     .unwrap();
+    let tree = dir.path().join("collections/db/keyspaces/1");
+    let current = std::fs::read(tree.join("current")).unwrap();
+    let version = u64::from_le_bytes(current[..8].try_into().unwrap());
+    let list = tree.join(format!("v{version}"));
+    let whole = std::fs::read(&list).unwrap();
+    for at in (0..whole.len()).step_by(31) {
+        let mut bent = whole.clone();
+        bent[at] ^= 0x10;
+        std::fs::write(&list, bent).unwrap();
+        let error = lift::error::chain(&Collections::open(dir.path()).unwrap_err());
+        assert!(error.contains("has another checksum"), "{error}");
+    }
     std::fs::remove_dir_all(dir.path().join("collections/db")).unwrap();
     let error = lift::error::chain(&Collections::open(dir.path()).unwrap_err());
     assert!(error.contains("their files are missing"), "{error}");

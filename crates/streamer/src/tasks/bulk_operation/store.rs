@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
+use lift_embedded::damaged_tables;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -220,6 +221,9 @@ impl Collections {
         // The database would quietly begin empty.
         if !is_new && !files.join("version").exists() {
             return Err(damaged("their files are missing".into()));
+        }
+        if !is_new && let Some(wrong) = damaged_tables(&files).map_err(failed)? {
+            return Err(damaged(wrong.into()));
         }
         let builder = Database::builder(files).cache_size(CACHE_BYTES);
         // The database has assertions about its own files; damaged ones must not end the process.
