@@ -15,9 +15,9 @@ use tokio_util::sync::CancellationToken;
 const UPGRADE: &[u8] =
     b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-const FRAME_MAX: usize = 100;
-const MESSAGE_MAX: usize = 250;
-const MASK: [u8; 4] = [1, 2, 3, 4];
+/// Some lengths that fit have 16 bits.
+const FRAME_MAX: usize = 200;
+const MESSAGE_MAX: usize = 500;
 /// More than a client sends here: neither side waits for the other to read.
 const PIPE_BYTES: usize = 1 << 20;
 
@@ -67,17 +67,18 @@ pub(super) fn masked(script: &[u8]) -> Result<()> {
     let (mut bytes, mut client) = (Vec::new(), Client::default());
     while !script.is_empty() {
         let (head, len): (u8, u8) = (script.arbitrary()?, script.arbitrary()?);
+        let mask: [u8; 4] = script.arbitrary()?;
         let payload = script.bytes(usize::from(len).min(script.len()))?;
         bytes.push(head);
         match payload.len() {
             len @ ..126 => bytes.push(0x80 | len as u8),
             len => bytes.extend([0x80 | 126, 0, len as u8]),
         }
-        bytes.extend(MASK);
+        bytes.extend(mask);
         bytes.extend(
             payload
                 .iter()
-                .zip(MASK.iter().cycle())
+                .zip(mask.iter().cycle())
                 .map(|(byte, mask)| byte ^ mask),
         );
         client.sends(head, payload);

@@ -81,7 +81,9 @@ impl fmt::Display for RouteSelection {
         let path = |f: &mut fmt::Formatter<'_>, path: &[Step]| {
             f.write_str("request.body")?;
             path.iter().try_for_each(|step| match step {
-                Step::Key(key) if key.chars().all(is_plain) => write!(f, ".{key}"),
+                Step::Key(key) if !key.is_empty() && key.chars().all(is_plain) => {
+                    write!(f, ".{key}")
+                }
                 Step::Key(key) => write!(f, "['{key}']"),
                 Step::Index(index) => write!(f, "[{index}]"),
             })
