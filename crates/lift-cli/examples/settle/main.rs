@@ -35,6 +35,7 @@ mod verdict;
 mod apis;
 mod args;
 
+use std::collections::HashMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,17 +46,20 @@ use tokio::task::JoinSet;
 
 use crate::args::{Args, Command, Run};
 use crate::real::{Stage, converse};
+use crate::relay::{Behaviours, Relay};
 use crate::shape::{Script, scripts};
 
 /// How long nothing more must come after a conversation: functions report from far away.
 const QUIET: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
-    let done = scripts().and_then(|scripts| match Args::parse().command {
+    let command = Args::parse().command;
+    let done = scripts().and_then(|scripts| match command {
         Command::Template {
             directory,
             scripts: named,
         } => {
+            known(&scripts, &named)?;
             let wanted = scripts.iter().filter(|script| is_wanted(script, &named));
             let fit = wanted.filter(|script| script.unfit_on_aws().is_none());
             let apis = shape::apis_of(&scripts, fit);
@@ -87,10 +91,29 @@ fn is_wanted(script: &Script, named: &[String]) -> bool {
     named.is_empty() || named.contains(&script.name)
 }
 
+/// Whether there is a script of each name that was given, and that it can be run on an account.
+fn known(scripts: &[Script], named: &[String]) -> Result<(), String> {
+    for name in named {
+        let script = scripts.iter().find(|script| script.name == *name);
+        let script = script.ok_or_else(|| format!("no script is named `{name}`"))?;
+        if let Some(why) = script.unfit_on_aws() {
+            return Err(format!("`{name}` cannot be run so: {why}"));
+        }
+    }
+    Ok(())
+}
+
 /// Runs the scripts that were asked for, and says of each whether it is there as written.
 async fn settle(scripts: Vec<Script>, run: &Run) -> Result<ExitCode, String> {
+    known(&scripts, &run.scripts)?;
     let names = apis::Names::of(&scripts);
     let apis = apis::Apis::of(run, &names)?;
+    // One error, instead of one for each script.
+    let behaviours = Behaviours {
+        by_function: HashMap::new(),
+        api_id: String::new(),
+    };
+    drop(Relay::open(Arc::clone(&apis.reach), &apis.relay, behaviours).await?);
     let all = scripts.len();
     let wanted: Vec<_> = scripts
         .into_iter()
