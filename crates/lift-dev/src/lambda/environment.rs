@@ -92,25 +92,26 @@ impl<'a> Environment<'a> {
             command.env_clear().envs(&all).current_dir(&launch.root);
             command
         };
+        let answered = host.step(|_, state, _| {
+            let running = state.running.get_mut(&id)?;
+            running.externals = external_names(&launch);
+            state.pool.expect_externals(id, running.externals.len());
+            Some(running.answered.subscribe())
+        });
+        let answered = answered.ok_or(io::ErrorKind::Interrupted)?;
         let mut readers = JoinSet::new();
         let mut spawn = |command: Command| {
             let process = Process::spawn(command, Arc::clone(&host.watchdog));
             let mut process = process?;
             let child = process.child();
             if let Some(stdout) = child.stdout.take() {
-                readers.spawn(Arc::clone(&known.log).copy(stdout));
+                readers.spawn(Arc::clone(&known.log).copy(stdout, answered.clone()));
             }
             if let Some(stderr) = child.stderr.take() {
-                readers.spawn(Arc::clone(&known.log).copy(stderr));
+                readers.spawn(Arc::clone(&known.log).copy(stderr, answered.clone()));
             }
             Ok::<_, io::Error>(process)
         };
-        host.step(|_, state, _| {
-            if let Some(running) = state.running.get_mut(&id) {
-                running.externals = external_names(&launch);
-                state.pool.expect_externals(id, running.externals.len());
-            }
-        });
         let extensions = launch.extensions.iter();
         let extensions = extensions.map(|program| spawn(command(program.as_os_str())));
         let extensions = extensions.collect::<Result<Vec<_>, _>>()?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -88,6 +88,8 @@ pub(super) struct Running {
     pub(super) externals: Vec<String>,
     /// What it works on, and its request id.
     pub(super) current: Option<(Ticket, String)>,
+    /// Told of each answer, after which what was written before it is complete.
+    pub(super) answered: watch::Sender<()>,
     /// What the runtime and extensions run in, the runtime's first.
     pub(super) groups: Vec<Group>,
     pub(super) killed: CancellationToken,
@@ -265,6 +267,9 @@ impl Host {
                     .take_if(|(_, current)| current == request_id)
             });
             let (ticket, _) = current.ok_or(Rejected::UnknownRequest)?;
+            if let Some(running) = state.running.get(&id) {
+                running.answered.send_replace(());
+            }
             state.pool.answered(id);
             self.finish(now, state, ticket, result);
             Ok(())
