@@ -6,6 +6,7 @@ mod life;
 mod extensions;
 mod invoke;
 mod gateway;
+mod logs;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
