@@ -1,8 +1,10 @@
 //! In: functions that log, print and fail. Out: whether their lines are those of Lambda's runtimes.
 
+use lift_dev::lambda::Settings;
+use lift_dev::plan::Logging;
 use serde_json::{Value, json};
 
-use super::one;
+use super::{Run, function, one};
 
 const LOGGING: &str = r#"
 import logging
@@ -23,7 +25,11 @@ async fn what_python_logs_is_in_lambdas_format() {
     let second = run.invoke("one", json!("info")).await.unwrap();
     for (id, level, text) in [
         (&first, "WARNING", "heeded".to_owned()),
-        (&second, "INFO", format!("told {}", second.as_str().unwrap())),
+        (
+            &second,
+            "INFO",
+            format!("told {}", second.as_str().unwrap()),
+        ),
         (&second, "WARNING", "heeded".to_owned()),
     ] {
         // The root's level is WARNING until the function sets it: `told` is not said at first.
@@ -35,8 +41,38 @@ async fn what_python_logs_is_in_lambdas_format() {
         let level = format!("[{level}]");
         let id = id.as_str().unwrap();
         assert_eq!((*found, *request, *message), (&*level, id, &*text));
-        let pattern: String = time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+        let pattern: String = time
+            .chars()
+            .map(|c| if c.is_ascii_digit() { '0' } else { c })
+            .collect();
         assert_eq!(pattern, "0000-00-00T00:00:00.000Z");
+    }
+    run.functions.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_python_logs_is_json_where_the_function_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut one = function(directory.path(), "one", "app.py", LOGGING);
+    one.logging = Logging::Json("INFO".to_owned());
+    let mut run = Run::new(directory, vec![one], Settings::default());
+    let id = run.invoke("one", json!("default")).await.unwrap();
+    // At the level of the configuration, also before the handler runs.
+    for (level, logger, text) in [
+        ("INFO", "quiet", "lost"),
+        ("INFO", "root", &*format!("told {}", id.as_str().unwrap())),
+        ("WARNING", "inner", "heeded"),
+    ] {
+        let line = run.line("{").await;
+        let line: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(
+            (&line["level"], &line["logger"]),
+            (&json!(level), &json!(logger))
+        );
+        assert_eq!(line["message"], text);
+        if logger == "root" {
+            assert_eq!((&line["requestId"], &line["order"]), (&id, &json!(7)));
+        }
     }
     run.functions.shut_down().await;
 }
@@ -52,7 +88,7 @@ def handler(event, context):
             "text": "é"}
 "#,
     );
-    let call = super::Run::call("one", &json!({}));
+    let call = Run::call("one", &json!({}));
     let answer = run.functions.invoke(call).await.unwrap();
     let expected = r#"{"price": 12.3400000000000000001, "list": [3, 1E+2, "x", 0.5], "text": "é"}"#;
     assert_eq!(std::str::from_utf8(&answer).unwrap(), expected);

@@ -16,7 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use lift_dev::feed::{Entry, Feed, Happened};
 use lift_dev::lambda::{Call, Failure, Fate, Functions, Settings};
-use lift_dev::plan::{Asynchronous, Function, Plan};
+use lift_dev::plan::{Asynchronous, Function, Logging, Plan};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::mpsc::Receiver;
@@ -52,10 +52,12 @@ fn function(directory: &Path, name: &str, file: &str, text: &str) -> Function {
         code,
         command: None,
         build: None,
+        inline: None,
         watch: Vec::new(),
         memory_mb: 128,
         timeout: Duration::from_secs(10),
         environment: [("COLOUR".to_owned(), "blue".to_owned())].into(),
+        logging: Logging::default(),
         concurrency_max: None,
         asynchronous: Asynchronous::default(),
         statements: Vec::new(),
