@@ -7,6 +7,7 @@ mod extensions;
 mod invoke;
 mod gateway;
 mod logs;
+mod watching;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -28,6 +29,7 @@ const SOON: Duration = Duration::from_secs(20);
 struct Run {
     functions: Functions,
     feed: Receiver<Happened>,
+    feed_in: Feed,
     directory: TempDir,
 }
 
@@ -74,8 +76,9 @@ impl Run {
         };
         let (feed, entries) = Feed::new();
         Self {
-            functions: Functions::new(&plan, settings, feed).expect("functions that start"),
+            functions: Functions::new(&plan, settings, feed.clone()).expect("functions that start"),
             feed: entries,
+            feed_in: feed,
             directory,
         }
     }
