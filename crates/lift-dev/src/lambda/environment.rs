@@ -15,6 +15,7 @@ use tokio::process::Command;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::archive::Code;
 use super::host::Host;
 use super::launch::Launch;
 use super::pool::{EnvironmentId, InitError};
@@ -59,6 +60,7 @@ struct Environment<'a> {
     id: EnvironmentId,
     function: usize,
     listener: TcpListener,
+    code: Arc<Code>,
     runtime: Process,
     extensions: Vec<Process>,
     readers: JoinSet<()>,
@@ -70,7 +72,7 @@ impl<'a> Environment<'a> {
         id: EnvironmentId,
         function: usize,
     ) -> Result<Self, io::Error> {
-        let launch = host.launch(function).map_err(io::Error::other)?;
+        let (launch, code) = host.launch(function).map_err(io::Error::other)?;
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let api = listener.local_addr()?.to_string();
         let known = host
@@ -135,6 +137,7 @@ impl<'a> Environment<'a> {
             id,
             function,
             listener,
+            code,
             runtime,
             extensions,
             readers,
@@ -187,6 +190,10 @@ impl<'a> Environment<'a> {
         _ = tokio::time::timeout(LAST_WORDS, rest).await;
         if let Some(known) = self.host.functions.get(self.function) {
             known.log.settle();
+        }
+        if let Some(code) = Arc::into_inner(self.code) {
+            // The code is another by now, and nothing else runs in this one: its directory is removed.
+            _ = tokio::task::spawn_blocking(move || drop(code)).await;
         }
         ended
     }

@@ -1,7 +1,6 @@
 //! In: calls, and what the processes' Runtime APIs report. Out: the pool's actions, done to processes and callers.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,9 +11,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::archive::Code;
 use super::clock::Clock;
 use super::event::{Event, ExtensionEvent};
 use super::failure::{Failure, StartError};
+use super::files::Files;
 use super::launch::{self, Launch, Places};
 use super::logs::Log;
 use super::pool::{Action, EnvironmentId, InitError, InvalidState, Pool, Subscription, Ticket};
@@ -43,7 +44,7 @@ pub(super) struct Host {
     pub(super) tasks: TaskTracker,
     pub(super) closing: CancellationToken,
     /// What the processes read, for as long as they run.
-    pub(super) files: tempfile::TempDir,
+    pub(super) files: Files,
     pub(super) runtime: Handle,
     pub(super) wake: Notify,
     pub(super) state: Mutex<State>,
@@ -54,8 +55,8 @@ pub(super) struct Known {
     pub(super) function: Function,
     pub(super) arn: String,
     pub(super) log: Arc<Log>,
-    /// Where the code is: a zip is unpacked.
-    pub(super) code: Mutex<PathBuf>,
+    /// Where the code is now.
+    pub(super) code: Mutex<Arc<Code>>,
     /// Room for its queued events.
     pub(super) room: Room,
     /// Whether it was said that the official client is not there.
@@ -292,12 +293,14 @@ impl Host {
         self.step(|now, state, actions| Ok(state.pool.init_error(now, id, error, actions)?))
     }
 
-    pub(super) fn launch(&self, index: usize) -> Result<Launch, StartError> {
+    /// How the function starts, and the code that must stay for it.
+    pub(super) fn launch(&self, index: usize) -> Result<(Launch, Arc<Code>), StartError> {
         let known = self.functions.get(index).ok_or_else(|| {
             StartError::Files(std::io::Error::other("the function is not in the plan"))
         })?;
-        let code = known.code.lock().unwrap_or_else(PoisonError::into_inner);
-        launch::launch(&known.function, &code, &self.places)
+        let code = Arc::clone(&known.code.lock().unwrap_or_else(PoisonError::into_inner));
+        let launch = launch::launch(&known.function, code.path(), &self.places)?;
+        Ok((launch, code))
     }
 
     /// `Root=1-…;Parent=…;Sampled=0`, as X-Ray writes it.
