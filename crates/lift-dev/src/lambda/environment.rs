@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
+use std::pin::Pin;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::task::Poll;
@@ -10,8 +11,9 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncRead;
 use tokio::net::TcpListener;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -106,11 +108,8 @@ impl<'a> Environment<'a> {
             let process = Process::spawn(command, Arc::clone(&host.watchdog));
             let mut process = process?;
             let child = process.child();
-            if let Some(stdout) = child.stdout.take() {
-                readers.spawn(Arc::clone(&known.log).copy(stdout, answered.clone()));
-            }
-            if let Some(stderr) = child.stderr.take() {
-                readers.spawn(Arc::clone(&known.log).copy(stderr, answered.clone()));
+            for output in outputs(child) {
+                readers.spawn(Arc::clone(&known.log).copy(output, answered.clone()));
             }
             Ok::<_, io::Error>(process)
         };
@@ -197,6 +196,13 @@ impl<'a> Environment<'a> {
         }
         ended
     }
+}
+
+/// What a process writes.
+fn outputs(child: &mut Child) -> impl Iterator<Item = Pin<Box<dyn AsyncRead + Send>>> {
+    let stdout = child.stdout.take().map(|stdout| Box::pin(stdout) as _);
+    let stderr = child.stderr.take().map(|stderr| Box::pin(stderr) as _);
+    stdout.into_iter().chain(stderr)
 }
 
 async fn first_exit(extensions: &mut [Process]) {
