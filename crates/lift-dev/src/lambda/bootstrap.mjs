@@ -26,11 +26,12 @@ function call(method, where, body, headers = {}) {
   });
 }
 
-// The frames of this file and of what Node does for it say nothing about the function.
+// The frames of this file, and of Node above the function, say nothing about the function.
 function stackOf(error) {
-  const lines = (error.stack ?? "").split("\n");
-  const isOurs = (line) => /^\s+at /.test(line) && /bootstrap\.mjs:\d|\(?node:internal\//.test(line);
-  return lines.filter((line) => !isOurs(line));
+  const isOurs = (line) => line.includes(import.meta.url);
+  const lines = (error.stack ?? "").split("\n").filter((line) => !isOurs(line));
+  while (/^\s+at .*node:internal\//.test(lines.at(-1))) lines.pop();
+  return lines;
 }
 
 function report(error) {
