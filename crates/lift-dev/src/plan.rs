@@ -89,6 +89,8 @@ pub struct Function {
     pub logical_id: String,
     /// `FunctionName`, else the logical id.
     pub name: String,
+    /// Its aliases, and `1` where it has a version; it is asked by them as by its name.
+    pub qualifiers: Vec<String>,
     /// `python3.12`, `nodejs20.x`, `provided.al2023`; empty where a command is given.
     pub runtime: String,
     /// `Handler`; a `bootstrap` sees it as `_HANDLER`.

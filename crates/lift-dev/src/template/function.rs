@@ -101,6 +101,7 @@ pub(super) fn all(scope: &mut Scope<'_>, directory: &Path) -> Vec<Function> {
         functions.push(function);
     }
     invoke_configs(scope, &mut functions);
+    qualifiers(scope, &mut functions);
     functions
 }
 
@@ -146,6 +147,10 @@ fn function<'a>(
     Some(Function {
         logical_id: resource.id.to_owned(),
         name,
+        qualifiers: match fields.text("AutoPublishAlias", log) {
+            Some(alias) => vec!["1".to_owned(), alias],
+            None => Vec::new(),
+        },
         runtime: code.runtime,
         handler: code.handler,
         code: code.path,
@@ -247,6 +252,25 @@ fn invoke_configs(scope: &mut Scope<'_>, functions: &mut [Function]) {
         let mut functions = functions.iter_mut();
         if let Some(function) = functions.find(|function| function.name == name) {
             function.asynchronous = asynchronous;
+        }
+    }
+}
+
+/// Aliases and versions that are resources of their own.
+fn qualifiers(scope: &mut Scope<'_>, functions: &mut [Function]) {
+    for kind in ["AWS::Lambda::Version", "AWS::Lambda::Alias"] {
+        for resource in of_kind(scope, kind) {
+            let properties = scope.properties(resource);
+            let named = properties.get("FunctionName");
+            let Some(name) = named.and_then(|node| scope.function(node)) else {
+                continue;
+            };
+            let alias = properties.get("Name").and_then(Node::as_text);
+            let mut functions = functions.iter_mut();
+            if let Some(function) = functions.find(|function| function.name == name) {
+                let qualifier = alias.unwrap_or("1");
+                function.qualifiers.push(qualifier.to_owned());
+            }
         }
     }
 }

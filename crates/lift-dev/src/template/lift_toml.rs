@@ -259,6 +259,7 @@ fn function(entry: &Entry, directory: &Path, log: &mut Log) -> Option<Function> 
     Some(Function {
         logical_id: id.clone(),
         name: id.clone(),
+        qualifiers: Vec::new(),
         runtime: code.runtime,
         handler: code.handler,
         code: code.path,

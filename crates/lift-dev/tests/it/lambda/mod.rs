@@ -53,6 +53,7 @@ fn function(directory: &Path, name: &str, file: &str, text: &str) -> Function {
         handler: format!("{module}.handler"),
         code,
         command: None,
+        qualifiers: Vec::new(),
         build: None,
         inline: None,
         watch: Vec::new(),

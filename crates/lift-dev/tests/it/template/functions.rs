@@ -472,3 +472,24 @@ fn a_logging_config_is_read() {
         ",
     );
 }
+
+#[test]
+fn aliases_and_versions_are_those_of_the_template() {
+    check(
+        "template.yaml",
+        "
+        Globals: {Function: {Runtime: python3.12, Handler: a.b, CodeUri: src}}
+        Resources:
+          A: {Type: AWS::Serverless::Function, Properties: {AutoPublishAlias: live}}
+          B: {Type: AWS::Serverless::Function}
+          Version: {Type: AWS::Lambda::Version, Properties: {FunctionName: !Ref B}}
+          Alias: {Type: AWS::Lambda::Alias, Properties: {FunctionName: !Ref B, FunctionVersion: '1', Name: beta}}
+        ",
+        r#"
+        function A python3.12 a.b src 128MB 3s
+          qualifiers ["1", "live"]
+        function B python3.12 a.b src 128MB 3s
+          qualifiers ["1", "beta"]
+        "#,
+    );
+}

@@ -158,6 +158,7 @@ fn function_lines(out: &mut String, function: &Function) {
             .as_ref()
             .map(|build| format!("build {build}")),
         (!function.watch.is_empty()).then(|| format!("watch {:?}", function.watch)),
+        (!function.qualifiers.is_empty()).then(|| format!("qualifiers {:?}", function.qualifiers)),
         (function.logging != Default::default()).then(|| format!("logging {:?}", function.logging)),
         (function.asynchronous != Default::default())
             .then(|| format!("asynchronous {:?}", function.asynchronous)),
