@@ -30,7 +30,7 @@ function call(method, where, body, headers = {}) {
 function stackOf(error) {
   const isOurs = (line) => line.includes(import.meta.url);
   const lines = (error.stack ?? "").split("\n").filter((line) => !isOurs(line));
-  while (/^\s+at .*node:internal\//.test(lines.at(-1))) lines.pop();
+  while (/^\s+at .*(node:internal\/|new Promise \(<anonymous>\))/.test(lines.at(-1))) lines.pop();
   return lines;
 }
 
