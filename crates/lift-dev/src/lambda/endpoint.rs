@@ -106,19 +106,7 @@ impl Functions {
     }
 }
 
-impl Host {
-    /// The function of `NAME` or `NAME:QUALIFIER`.
-    fn qualified(&self, name: &str) -> Option<usize> {
-        let (name, qualifier) = name.split_once(':').unwrap_or((name, "$LATEST"));
-        let index = self.names.get(name).copied()?;
-        let has = &self.functions.get(index)?.function.qualifiers;
-        let is_there = qualifier == "$LATEST" || has.iter().any(|has| has == qualifier);
-        is_there.then_some(index)
-    }
-}
-
-/// The name in a path: `NAME`, `ACCOUNT:function:NAME` or an ARN, each with or without `:QUALIFIER`,
-/// which may also be in the query.
+/// The name in a path: `NAME`, `ACCOUNT:function:NAME` or an ARN, each with or without `:QUALIFIER`.
 fn function_of(method: &Method, uri: &Uri) -> Option<String> {
     let name = uri.path().strip_prefix("/2015-03-31/functions/")?;
     let name = name.strip_suffix("/invocations")?;
@@ -129,6 +117,7 @@ fn function_of(method: &Method, uri: &Uri) -> Option<String> {
     let name = name
         .rsplit_once(":function:")
         .map_or(&*name, |(_, name)| name);
+    // SDKs send a qualifier in the query.
     let query = uri.query().unwrap_or_default().split('&');
     let qualifier = query
         .filter_map(|pair| pair.strip_prefix("Qualifier="))
@@ -137,6 +126,17 @@ fn function_of(method: &Method, uri: &Uri) -> Option<String> {
     match qualifier.filter(|text| !text.is_empty() && !name.contains(':')) {
         Some(qualifier) => Some(format!("{name}:{qualifier}")),
         None => Some(name.to_owned()),
+    }
+}
+
+impl Host {
+    /// The function of `NAME` or `NAME:QUALIFIER`.
+    fn qualified(&self, name: &str) -> Option<usize> {
+        let (name, qualifier) = name.split_once(':').unwrap_or((name, "$LATEST"));
+        let index = self.names.get(name).copied()?;
+        let has = &self.functions.get(index)?.function.qualifiers;
+        let is_there = qualifier == "$LATEST" || has.iter().any(|has| has == qualifier);
+        is_there.then_some(index)
     }
 }
 
