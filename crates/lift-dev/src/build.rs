@@ -1,17 +1,17 @@
 //! In: a command that builds functions. Out: whether it did, with the end of what it said where it did not.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::io;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
+use std::{fs, io};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
 
 use crate::feed::Feed;
-use crate::plan::Plan;
+use crate::plan::{Inline, Plan};
 use crate::server::{make_state, state_of};
 
 /// Time for one build.
@@ -22,19 +22,21 @@ const BUILD_BYTES: usize = 16 * 1024;
 /// Time for what a build wrote last; what it started and left may hold its output for ever.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// Builds what must be built before anything can run; equal commands once.
+/// Writes and builds what must be there before anything can run; equal commands once.
 ///
 /// # Errors
-/// A command fails; its last lines are in the error.
+/// A command fails, with its last lines in the error, or code in the template cannot be written.
 pub async fn build_all(plan: &Plan, directory: &Path, feed: &Feed) -> io::Result<()> {
     let commands: BTreeSet<_> = plan
         .functions
         .iter()
         .filter_map(|f| f.build.as_ref())
         .collect();
-    if !commands.is_empty() {
+    let inline = || plan.functions.iter().filter_map(|f| f.inline.as_ref());
+    if !commands.is_empty() || inline().next().is_some() {
         make_state(&state_of(directory))?;
     }
+    inline().try_for_each(write)?;
     for command in commands {
         let started = Instant::now();
         build(command, directory).await?;
@@ -42,6 +44,15 @@ pub async fn build_all(plan: &Plan, directory: &Path, feed: &Feed) -> io::Result
         feed.notice(format!("built in {took:.1} s: {command}"));
     }
     Ok(())
+}
+
+fn write(inline: &Inline) -> io::Result<()> {
+    let Inline { file, text } = inline;
+    let directory = file.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(directory)?;
+    // On Lambda no package above the file says what kind of module it is.
+    fs::write(directory.join("package.json"), "{}\n")?;
+    fs::write(file, text)
 }
 
 /// Runs a command as a shell does. Dropping the future ends it with all that it started.

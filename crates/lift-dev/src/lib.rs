@@ -17,6 +17,7 @@ mod faulty;
 pub mod lambda;
 pub mod dynamodb;
 pub mod build;
+mod places;
 pub mod watch;
 pub mod feed;
 mod traffic;

@@ -89,6 +89,8 @@ pub struct Function {
     pub logical_id: String,
     /// `FunctionName`, else the logical id.
     pub name: String,
+    /// Its aliases, and `1` where it has a version; it is asked by them as by its name.
+    pub qualifiers: Vec<String>,
     /// `python3.12`, `nodejs20.x`, `provided.al2023`; empty where a command is given.
     pub runtime: String,
     /// `Handler`; a `bootstrap` sees it as `_HANDLER`.
@@ -99,6 +101,8 @@ pub struct Function {
     pub command: Option<Vec<String>>,
     /// How the code is built, as a shell would run it in the template's directory.
     pub build: Option<String>,
+    /// Code that the template itself has, to be written before anything runs.
+    pub inline: Option<Inline>,
     /// Directories and files, absolute, whose change rebuilds and restarts; the code's where empty.
     pub watch: Vec<PathBuf>,
     /// Memory in MB; a number for `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`, nothing is limited.
@@ -107,12 +111,33 @@ pub struct Function {
     pub timeout: Duration,
     /// `Environment.Variables`.
     pub environment: BTreeMap<String, String>,
+    /// `LoggingConfig`.
+    pub logging: Logging,
     /// `ReservedConcurrentExecutions`.
     pub concurrency_max: Option<u32>,
     /// What becomes of asynchronous invocations that fail.
     pub asynchronous: Asynchronous,
     /// What the role allows, as its policies say it.
     pub statements: Vec<Statement>,
+}
+
+/// The one file of a function whose code is in its template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inline {
+    /// Where it is written: `index.py` or `index.js` in the function's `code`.
+    pub file: PathBuf,
+    /// What it holds.
+    pub text: String,
+}
+
+/// How a function is to write its log; its runtime reads it as variables.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Logging {
+    /// As text, at the levels that the function sets.
+    #[default]
+    Text,
+    /// As JSON, from this level on: `TRACE`, `DEBUG`, `INFO`, `WARN`, `ERROR` or `FATAL`.
+    Json(String),
 }
 
 /// How `Event` invocations are retried (`AWS::Lambda::EventInvokeConfig`).

@@ -2,16 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use notify::EventKind;
+use notify::event::ModifyKind;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::build::build;
 use crate::feed::Feed;
 use crate::lambda::Functions;
+use crate::places::{Places, is_made as is_made_directory};
 use crate::plan::{Function, Plan};
 
 /// Changes that come closer together than this are one: an editor writes a file more than once.
@@ -24,26 +28,27 @@ const CONTENT_BYTES_MAX: u64 = 4 * 1024 * 1024;
 const FILES_MAX: usize = 10_000;
 /// Extensions of files that are no sources.
 const MADE_EXTENSIONS: &[&str] = &["pyc", "log", "out", "tmp", "swp", "swx", "jsonl"];
-/// Directories whose content is made, not written.
-const MADE: &[&str] = &[
-    ".lift",
-    ".git",
-    "target",
-    "node_modules",
-    "__pycache__",
-    ".venv",
-];
-
 /// Watches the code of a plan's functions, and the template.
 #[derive(Debug)]
 pub struct Watch {
-    _watcher: RecommendedWatcher,
-    changes: mpsc::Receiver<PathBuf>,
+    places: Places,
+    changes: mpsc::Receiver<Change>,
+    /// Whether some did not fit into `changes`.
+    missed: Arc<AtomicBool>,
     functions: Vec<Function>,
     directory: PathBuf,
     template: Template,
     /// What files held when they were last found to have changed.
     known: HashMap<PathBuf, Option<u64>>,
+}
+
+/// What happened to a path.
+#[derive(Debug)]
+enum Change {
+    /// There is something now, perhaps a directory.
+    Came(PathBuf),
+    /// Anything else.
+    Other(PathBuf),
 }
 
 /// The template as it was, and as it is now.
@@ -55,40 +60,50 @@ struct Template {
 }
 
 impl Watch {
-    /// Begins to watch; `directory` is where builds run.
+    /// Begins to watch; `directory` is where builds run. What the system has no watches for is told later.
     ///
     /// # Errors
-    /// A path is not there, or the system's watches are used up.
+    /// A path is not there, or the system watches nothing.
     pub fn start(plan: &Plan, directory: &Path, template: &Path) -> notify::Result<Self> {
         let (changed, changes) = mpsc::channel(PATHS_MAX);
+        let missed = Arc::new(AtomicBool::new(false));
+        let overflow = Arc::clone(&missed);
         let own = own_output();
-        let mut watcher =
-            notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-                let Ok(event) = event else { return };
-                if matches!(event.kind, EventKind::Access(_)) {
-                    return;
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            let Ok(event) = event else { return };
+            if matches!(event.kind, EventKind::Access(_)) {
+                return;
+            }
+            if event.need_rescan() {
+                overflow.store(true, Ordering::Relaxed);
+            }
+            let came = matches!(
+                event.kind,
+                EventKind::Create(_) | EventKind::Modify(ModifyKind::Name(_))
+            );
+            let change = if came { Change::Came } else { Change::Other };
+            let paths = event.paths.into_iter();
+            for path in paths.filter(|path| !own.iter().flatten().any(|own| own == path)) {
+                if changed.try_send(change(path)).is_err() {
+                    overflow.store(true, Ordering::Relaxed);
                 }
-                let paths = event.paths.into_iter();
-                for path in paths.filter(|path| !own.iter().flatten().any(|own| own == path)) {
-                    // A full queue is a change already.
-                    _ = changed.try_send(path);
-                }
-            })?;
+            }
+        })?;
+        let mut places = Places::new(watcher);
         let template = template.canonicalize()?;
+        // An editor puts another file in its place: its directory is watched.
+        if let Some(parent) = template.parent() {
+            places.one(parent)?;
+        }
         let paths: BTreeSet<_> = plan.functions.iter().flat_map(watched).collect();
         for path in &paths {
-            watcher.watch(path, RecursiveMode::Recursive)?;
-        }
-        // An editor puts another file in its place: its directory is watched, once.
-        if let Some(parent) = template.parent()
-            && !paths.iter().any(|path| parent.starts_with(path))
-        {
-            watcher.watch(parent, RecursiveMode::NonRecursive)?;
+            places.add(path)?;
         }
         let content = content(&template);
         Ok(Self {
-            _watcher: watcher,
+            places,
             changes,
+            missed,
             functions: plan.functions.clone(),
             directory: directory.to_owned(),
             template: Template {
@@ -102,13 +117,24 @@ impl Watch {
 
     /// Builds and replaces what changes, until the shutdown, which ends a build.
     pub async fn follow(mut self, functions: Functions, feed: Feed, shutdown: CancellationToken) {
+        self.say_unwatched(&feed);
         while let Some(changed) = self.next(&shutdown).await {
+            self.say_unwatched(&feed);
             self.template.look(&changed, &feed);
             let changed = self.different(changed);
             let work = self.work(&changed, &functions, &feed);
             if shutdown.run_until_cancelled(work).await.is_none() {
                 return;
             }
+        }
+    }
+
+    fn say_unwatched(&mut self, feed: &Feed) {
+        if let Some(directory) = self.places.unwatched() {
+            let directory = directory.display();
+            feed.problem(format!(
+                "the system's file watches are used up (`fs.inotify.max_user_watches`): changes in `{directory}` and other directories are not seen"
+            ));
         }
     }
 
@@ -168,8 +194,19 @@ impl Watch {
             };
             tokio::select! {
                 () = shutdown.cancelled() => return None,
-                next = self.changes.recv() => { changed.insert(next?); }
-                () = quiet => return Some(changed),
+                next = self.changes.recv() => match next? {
+                    Change::Came(path) => {
+                        self.places.appeared(&path, |file| _ = changed.insert(file));
+                        changed.insert(path);
+                    }
+                    Change::Other(path) => _ = changed.insert(path),
+                },
+                () = quiet => {
+                    if self.missed.swap(false, Ordering::Relaxed) {
+                        self.places.again(|file| _ = changed.insert(file));
+                    }
+                    return Some(changed);
+                }
             }
         }
     }
@@ -232,15 +269,11 @@ fn is_hit(function: &Function, changed: &BTreeSet<PathBuf>) -> bool {
 /// Whether a path, seen from what is watched, is no source: what is made, what editors keep beside
 /// a file, logs. Sources have an extension; only a `bootstrap`, or a watched file itself, has none.
 fn is_made(path: &Path) -> bool {
-    let made = |component: Component<'_>| {
-        let name = component.as_os_str();
-        MADE.iter().any(|made| name == *made)
-    };
     let is_source = match path.extension().and_then(|extension| extension.to_str()) {
         Some(extension) => !MADE_EXTENSIONS.contains(&extension) && !extension.ends_with('~'),
         None => path.file_name().is_none_or(|name| name == "bootstrap"),
     };
-    path.components().any(made) || !is_source
+    path.iter().any(is_made_directory) || !is_source
 }
 
 /// The files that this process writes its lines to: a change of theirs must not cause a line.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rustix::process::Signal;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +28,7 @@ impl Host {
                     extensions: Vec::new(),
                     externals: Vec::new(),
                     current: None,
+                    answered: watch::Sender::new(()),
                     groups: Vec::new(),
                     killed: killed.clone(),
                 };

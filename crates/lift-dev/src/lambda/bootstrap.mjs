@@ -26,17 +26,37 @@ function call(method, where, body, headers = {}) {
   });
 }
 
+// The frames of this file, and of Node above the function, say nothing about the function.
+function stackOf(error) {
+  const isOurs = (line) => line.includes(import.meta.url);
+  const lines = (error.stack ?? "").split("\n").filter((line) => !isOurs(line));
+  while (/^\s+at .*(node:internal\/|new Promise \(<anonymous>\))/.test(lines.at(-1))) lines.pop();
+  return lines;
+}
+
 function report(error) {
   if (error instanceof Error) {
-    const trace = (error.stack ?? "").split("\n");
-    return { errorType: error.name, errorMessage: error.message, trace };
+    return { errorType: error.name, errorMessage: error.message, trace: stackOf(error) };
   }
   return { errorType: typeof error, errorMessage: String(error), trace: [] };
 }
 
+// As Lambda prints it: what a function adds to its error, such as `code`, is in the line.
+function print(what, error) {
+  const { errorType, errorMessage, trace } = report(error);
+  const shown = { errorType, errorMessage, ...(error instanceof Error ? error : {}), stack: trace };
+  let line;
+  try {
+    line = JSON.stringify(shown);
+  } catch {
+    line = JSON.stringify({ errorType, errorMessage, stack: trace });
+  }
+  console.error(`ERROR\t${what}\t${line}`);
+}
+
 function fail(where, error) {
   const body = report(error);
-  console.error(JSON.stringify({ ...body, stack: body.trace }));
+  print(where === "/init/error" ? "Uncaught Exception" : "Invoke Error", error);
   const headers = { "Lambda-Runtime-Function-Error-Type": body.errorType };
   return call("POST", where, JSON.stringify(body), headers);
 }

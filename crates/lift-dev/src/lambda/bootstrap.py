@@ -3,6 +3,8 @@
 import importlib
 import importlib.util
 import json
+import logging
+import math
 import os
 import sys
 import time
@@ -27,6 +29,76 @@ if importlib.util.find_spec("awslambdaric") is not None:
 HOST = os.environ["AWS_LAMBDA_RUNTIME_API"]
 BASE = "/2018-06-01/runtime"
 AGENT = "lift-dev-python"
+IS_JSON = os.environ.get("AWS_LAMBDA_LOG_FORMAT", "").upper() == "JSON"
+DATE = "%Y-%m-%dT%H:%M:%S"
+request_id = ""
+
+
+class JsonFormatter(logging.Formatter):
+    """A line of JSON, with what `extra` adds."""
+
+    OWN = set(logging.makeLogRecord({}).__dict__) | {"aws_request_id"}
+
+    def format(self, record):
+        error_type, error, trace = record.exc_info or (None, None, None)
+        is_map = isinstance(record.msg, dict) and not record.args
+        line = {
+            "timestamp": self.formatTime(record, DATE + "Z"),
+            "level": record.levelname,
+            "message": record.msg if is_map else record.getMessage(),
+            "logger": record.name,
+            "requestId": record.aws_request_id,
+        }
+        if error_type:
+            line["stackTrace"] = traceback.format_tb(trace)
+            line["errorType"], line["errorMessage"] = error_type.__name__, str(error)
+            line["location"] = "%s:%s:%s" % (record.pathname, record.funcName, record.lineno)
+        extra = record.__dict__.items()
+        line.update((key, value) for key, value in extra if key not in self.OWN and key not in line)
+        return json.dumps(line, ensure_ascii=False, default=str) + "\n"
+
+
+class LogHandler(logging.Handler):
+    """The root logger's, as Lambda has it: without one, what is below WARNING is lost."""
+
+    def emit(self, record):
+        record.aws_request_id = request_id
+        sys.stdout.write(self.format(record))
+
+
+def set_up_logging():
+    logging.Formatter.converter = time.gmtime
+    text = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n"
+    handler = LogHandler()
+    handler.setFormatter(JsonFormatter() if IS_JSON else logging.Formatter(text, DATE))
+    level = os.environ.get("AWS_LAMBDA_LOG_LEVEL", "").upper()
+    level = {"TRACE": "DEBUG"}.get(level, level)
+    if isinstance(logging.getLevelName(level), int):
+        logging.getLogger().setLevel(level)
+    logging.getLogger().addHandler(handler)
+
+
+class Encoder(json.JSONEncoder):
+    """Numbers of `decimal` become JSON's with all their digits, as with the official client."""
+
+    def __init__(self):
+        super().__init__(ensure_ascii=False)
+        self.mark = os.urandom(16).hex()
+        self.decimals = []
+
+    def default(self, value):
+        import decimal
+
+        if not isinstance(value, decimal.Decimal):
+            return super().default(value)
+        if value.is_nan():
+            return math.nan
+        self.decimals.append(str(value))
+        return self.mark
+
+    def encode(self, value):
+        first, *rest = super().encode(value).split('"%s"' % self.mark)
+        return first + "".join(number + part for number, part in zip(self.decimals, rest))
 
 
 class Context:
@@ -65,11 +137,16 @@ class Runtime:
         return response, response.read()
 
     def fail(self, path, error_type, message, trace):
-        sys.stderr.write("[ERROR] %s: %s\n" % (error_type, message))
-        for line in trace:
-            sys.stderr.write(line if line.endswith("\n") else line + "\n")
-        sys.stderr.flush()
         report = {"errorMessage": message, "errorType": error_type, "stackTrace": trace}
+        if IS_JSON:
+            now = time.strftime(DATE + "Z", time.gmtime())
+            line = {"timestamp": now, "level": "ERROR", **report, "requestId": request_id}
+            sys.stderr.write(json.dumps(line, ensure_ascii=False) + "\n")
+        else:
+            sys.stderr.write("[ERROR] %s: %s\n" % (error_type, message))
+            for line in trace:
+                sys.stderr.write(line if line.endswith("\n") else line + "\n")
+        sys.stderr.flush()
         body = json.dumps(report).encode()
         self.call("POST", path, body, {"Lambda-Runtime-Function-Error-Type": error_type})
 
@@ -104,6 +181,8 @@ class Init(Exception):
 
 
 def main():
+    global request_id
+    set_up_logging()
     runtime = Runtime()
     try:
         handler = load()
@@ -118,6 +197,7 @@ def main():
         if response.status != 200:
             raise SystemExit("next: %s" % response.status)
         context = Context(response.headers)
+        request_id = context.aws_request_id
         path = "/invocation/" + urllib.parse.quote(context.aws_request_id)
         trace_id = response.headers.get("Lambda-Runtime-Trace-Id")
         if trace_id:
@@ -133,7 +213,7 @@ def main():
             runtime.fail(path + "/error", type(error).__name__, str(error), frames(error))
             continue
         try:
-            body = json.dumps(answer, ensure_ascii=False).encode()
+            body = Encoder().encode(answer).encode()
         except (TypeError, ValueError, UnicodeError) as error:
             runtime.fail(path + "/error", "Runtime.MarshalError", "Unable to marshal response: %s" % error, [])
             continue

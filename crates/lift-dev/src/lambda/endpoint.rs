@@ -5,7 +5,7 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request as HttpRequest, Response};
+use http::{HeaderMap, HeaderValue, Method, Request as HttpRequest, Response, Uri};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Body;
 use percent_encoding::percent_decode_str;
@@ -14,7 +14,7 @@ use tower::BoxError;
 
 use super::event::json_response;
 use super::failure::{Failure, Refused};
-use super::host::Request;
+use super::host::{Host, Request};
 use super::{Fate, Functions, random};
 
 /// Most bytes of a synchronous event: 6 MiB.
@@ -23,13 +23,13 @@ const PAYLOAD_BYTES_MAX: usize = 6 * 1024 * 1024;
 impl Functions {
     /// Answers `POST /2015-03-31/functions/NAME/invocations`; nothing for other paths.
     ///
-    /// NAME is a name or an ARN, with or without a qualifier, which is not looked at.
+    /// NAME is a name or an ARN, with or without a qualifier, which the function must have.
     pub async fn handle<B>(&self, request: HttpRequest<B>) -> Option<Response<Full<Bytes>>>
     where
         B: Body,
         B::Error: Into<BoxError>,
     {
-        let name = function_of(request.method(), request.uri().path())?;
+        let name = function_of(request.method(), request.uri())?;
         let request_id = random::uuid();
         let mut response = self.answer(&name, &request_id, request).await;
         if let Ok(value) = HeaderValue::from_str(&request_id) {
@@ -49,7 +49,7 @@ impl Functions {
         B::Error: Into<BoxError>,
     {
         let host = &self.owner.host;
-        let Some(index) = host.names.get(name).copied() else {
+        let Some(index) = host.qualified(name) else {
             let (region, account) = (&host.region, &host.account);
             let arn = format!("arn:aws:lambda:{region}:{account}:function:{name}");
             let message = format!("Function not found: {arn}");
@@ -107,8 +107,8 @@ impl Functions {
 }
 
 /// The name in a path: `NAME`, `ACCOUNT:function:NAME` or an ARN, each with or without `:QUALIFIER`.
-fn function_of(method: &Method, path: &str) -> Option<String> {
-    let name = path.strip_prefix("/2015-03-31/functions/")?;
+fn function_of(method: &Method, uri: &Uri) -> Option<String> {
+    let name = uri.path().strip_prefix("/2015-03-31/functions/")?;
     let name = name.strip_suffix("/invocations")?;
     if method != Method::POST || name.contains('/') {
         return None;
@@ -117,8 +117,27 @@ fn function_of(method: &Method, path: &str) -> Option<String> {
     let name = name
         .rsplit_once(":function:")
         .map_or(&*name, |(_, name)| name);
-    let name = name.split(':').next().unwrap_or_default();
-    Some(name.to_owned())
+    // SDKs send a qualifier in the query.
+    let query = uri.query().unwrap_or_default().split('&');
+    let qualifier = query
+        .filter_map(|pair| pair.strip_prefix("Qualifier="))
+        .next();
+    let qualifier = qualifier.map(|text| percent_decode_str(text).decode_utf8_lossy());
+    match qualifier.filter(|text| !text.is_empty() && !name.contains(':')) {
+        Some(qualifier) => Some(format!("{name}:{qualifier}")),
+        None => Some(name.to_owned()),
+    }
+}
+
+impl Host {
+    /// The function of `NAME` or `NAME:QUALIFIER`.
+    fn qualified(&self, name: &str) -> Option<usize> {
+        let (name, qualifier) = name.split_once(':').unwrap_or((name, "$LATEST"));
+        let index = self.names.get(name).copied()?;
+        let has = &self.functions.get(index)?.function.qualifiers;
+        let is_there = qualifier == "$LATEST" || has.iter().any(|has| has == qualifier);
+        is_there.then_some(index)
+    }
 }
 
 /// The SDK sends it as base64; the runtime gets it as it is.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
+use std::pin::Pin;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::task::Poll;
@@ -10,11 +11,13 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncRead;
 use tokio::net::TcpListener;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::archive::Code;
 use super::host::Host;
 use super::launch::Launch;
 use super::pool::{EnvironmentId, InitError};
@@ -59,6 +62,7 @@ struct Environment<'a> {
     id: EnvironmentId,
     function: usize,
     listener: TcpListener,
+    code: Arc<Code>,
     runtime: Process,
     extensions: Vec<Process>,
     readers: JoinSet<()>,
@@ -70,7 +74,7 @@ impl<'a> Environment<'a> {
         id: EnvironmentId,
         function: usize,
     ) -> Result<Self, io::Error> {
-        let launch = host.launch(function).map_err(io::Error::other)?;
+        let (launch, code) = host.launch(function).map_err(io::Error::other)?;
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let api = listener.local_addr()?.to_string();
         let known = host
@@ -92,25 +96,23 @@ impl<'a> Environment<'a> {
             command.env_clear().envs(&all).current_dir(&launch.root);
             command
         };
+        let answered = host.step(|_, state, _| {
+            let running = state.running.get_mut(&id)?;
+            running.externals = external_names(&launch);
+            state.pool.expect_externals(id, running.externals.len());
+            Some(running.answered.subscribe())
+        });
+        let answered = answered.ok_or(io::ErrorKind::Interrupted)?;
         let mut readers = JoinSet::new();
         let mut spawn = |command: Command| {
             let process = Process::spawn(command, Arc::clone(&host.watchdog));
             let mut process = process?;
             let child = process.child();
-            if let Some(stdout) = child.stdout.take() {
-                readers.spawn(Arc::clone(&known.log).copy(stdout));
-            }
-            if let Some(stderr) = child.stderr.take() {
-                readers.spawn(Arc::clone(&known.log).copy(stderr));
+            for output in outputs(child) {
+                readers.spawn(Arc::clone(&known.log).copy(output, answered.clone()));
             }
             Ok::<_, io::Error>(process)
         };
-        host.step(|_, state, _| {
-            if let Some(running) = state.running.get_mut(&id) {
-                running.externals = external_names(&launch);
-                state.pool.expect_externals(id, running.externals.len());
-            }
-        });
         let extensions = launch.extensions.iter();
         let extensions = extensions.map(|program| spawn(command(program.as_os_str())));
         let extensions = extensions.collect::<Result<Vec<_>, _>>()?;
@@ -134,6 +136,7 @@ impl<'a> Environment<'a> {
             id,
             function,
             listener,
+            code,
             runtime,
             extensions,
             readers,
@@ -187,8 +190,19 @@ impl<'a> Environment<'a> {
         if let Some(known) = self.host.functions.get(self.function) {
             known.log.settle();
         }
+        if let Some(code) = Arc::into_inner(self.code) {
+            // The code is another by now, and nothing else runs in this one: its directory is removed.
+            _ = tokio::task::spawn_blocking(move || drop(code)).await;
+        }
         ended
     }
+}
+
+/// What a process writes.
+fn outputs(child: &mut Child) -> impl Iterator<Item = Pin<Box<dyn AsyncRead + Send>>> {
+    let stdout = child.stdout.take().map(|stdout| Box::pin(stdout) as _);
+    let stderr = child.stderr.take().map(|stderr| Box::pin(stderr) as _);
+    stdout.into_iter().chain(stderr)
 }
 
 async fn first_exit(extensions: &mut [Process]) {

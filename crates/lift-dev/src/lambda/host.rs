@@ -1,20 +1,21 @@
 //! In: calls, and what the processes' Runtime APIs report. Out: the pool's actions, done to processes and callers.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::archive::Code;
 use super::clock::Clock;
 use super::event::{Event, ExtensionEvent};
 use super::failure::{Failure, StartError};
+use super::files::Files;
 use super::launch::{self, Launch, Places};
 use super::logs::Log;
 use super::pool::{Action, EnvironmentId, InitError, InvalidState, Pool, Subscription, Ticket};
@@ -43,7 +44,7 @@ pub(super) struct Host {
     pub(super) tasks: TaskTracker,
     pub(super) closing: CancellationToken,
     /// What the processes read, for as long as they run.
-    pub(super) files: tempfile::TempDir,
+    pub(super) files: Files,
     pub(super) runtime: Handle,
     pub(super) wake: Notify,
     pub(super) state: Mutex<State>,
@@ -54,8 +55,8 @@ pub(super) struct Known {
     pub(super) function: Function,
     pub(super) arn: String,
     pub(super) log: Arc<Log>,
-    /// Where the code is: a zip is unpacked.
-    pub(super) code: Mutex<PathBuf>,
+    /// Where the code is now.
+    pub(super) code: Mutex<Arc<Code>>,
     /// Room for its queued events.
     pub(super) room: Room,
     /// Whether it was said that the official client is not there.
@@ -88,6 +89,8 @@ pub(super) struct Running {
     pub(super) externals: Vec<String>,
     /// What it works on, and its request id.
     pub(super) current: Option<(Ticket, String)>,
+    /// Told of each answer, after which what was written before it is complete.
+    pub(super) answered: watch::Sender<()>,
     /// What the runtime and extensions run in, the runtime's first.
     pub(super) groups: Vec<Group>,
     pub(super) killed: CancellationToken,
@@ -265,6 +268,9 @@ impl Host {
                     .take_if(|(_, current)| current == request_id)
             });
             let (ticket, _) = current.ok_or(Rejected::UnknownRequest)?;
+            if let Some(running) = state.running.get(&id) {
+                running.answered.send_replace(());
+            }
             state.pool.answered(id);
             self.finish(now, state, ticket, result);
             Ok(())
@@ -287,12 +293,14 @@ impl Host {
         self.step(|now, state, actions| Ok(state.pool.init_error(now, id, error, actions)?))
     }
 
-    pub(super) fn launch(&self, index: usize) -> Result<Launch, StartError> {
+    /// How the function starts, and the code that must stay for it.
+    pub(super) fn launch(&self, index: usize) -> Result<(Launch, Arc<Code>), StartError> {
         let known = self.functions.get(index).ok_or_else(|| {
             StartError::Files(std::io::Error::other("the function is not in the plan"))
         })?;
-        let code = known.code.lock().unwrap_or_else(PoisonError::into_inner);
-        launch::launch(&known.function, &code, &self.places)
+        let code = Arc::clone(&known.code.lock().unwrap_or_else(PoisonError::into_inner));
+        let launch = launch::launch(&known.function, code.path(), &self.places)?;
+        Ok((launch, code))
     }
 
     /// `Root=1-…;Parent=…;Sampled=0`, as X-Ray writes it.

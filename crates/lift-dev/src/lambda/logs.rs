@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::feed::{Entry, Feed};
@@ -36,11 +37,25 @@ impl Log {
     }
 
     /// Reads to the end; never holds up the writer.
-    pub(super) async fn copy(self: Arc<Self>, mut from: impl AsyncRead + Unpin) {
+    ///
+    /// A line that has no end when an invocation is `answered` ends there: what comes later is another's.
+    pub(super) async fn copy(
+        self: Arc<Self>,
+        mut from: impl AsyncRead + Unpin,
+        mut answered: watch::Receiver<()>,
+    ) {
         let mut lines = Lines::default();
         let mut buffer = vec![0; READ_BYTES];
         loop {
-            let count = match from.read(&mut buffer).await {
+            let read = tokio::select! {
+                biased;
+                read = from.read(&mut buffer) => read,
+                Ok(()) = answered.changed() => {
+                    lines.end(|line| self.line(Instant::now(), line));
+                    continue;
+                }
+            };
+            let count = match read {
                 Ok(0) | Err(_) => break,
                 Ok(count) => count,
             };

@@ -5,6 +5,7 @@
 //! custom runtime for AWS Lambda", "Using the Lambda Extensions API to create extensions".
 
 mod failure;
+mod files;
 mod pool;
 mod launch;
 mod archive;
@@ -40,6 +41,7 @@ pub use variables::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, session_token};
 
 use crate::feed::Feed;
 use crate::plan::Plan;
+use archive::Code;
 use host::{Host, Request};
 
 /// How all functions run.
@@ -178,6 +180,7 @@ impl Functions {
             host.run(async move { resolving.places.resolve_python().await });
         }
         host.run(Arc::clone(&host).keep_time());
+        host.run(async { _ = tokio::task::spawn_blocking(files::remove_leftovers).await });
         let owner = Arc::new(Owner { host });
         Ok(Self { owner })
     }
@@ -220,8 +223,12 @@ impl Functions {
             let Some(known) = unpacking.functions.get(index) else {
                 return Ok(());
             };
-            let code = archive::code(&known.function, unpacking.files.path())?;
-            *known.code.lock().unwrap_or_else(PoisonError::into_inner) = code;
+            let code = Arc::new(Code::of(&known.function, unpacking.files.path())?);
+            let mut current = known.code.lock().unwrap_or_else(PoisonError::into_inner);
+            let old = std::mem::replace(&mut *current, code);
+            drop(current);
+            // It may be removed here, which takes its time.
+            drop(old);
             Ok(())
         });
         let failed = |error| StartError::Files(std::io::Error::other(error));

@@ -1,6 +1,5 @@
 //! In: a plan and settings. Out: the host that runs its functions, with nothing started yet.
 
-use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex, Once, OnceLock};
 
@@ -10,11 +9,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Settings;
-use super::archive;
+use super::archive::Code;
 use super::clock::Clock;
 use super::failure::StartError;
+use super::files::Files;
 use super::host::{Host, Known, State};
-use super::launch::{NODE, PYTHON, Places};
+use super::launch::Places;
 use super::logs::Log;
 use super::pool::{Allowed, Limits, Pool};
 use super::process::Watchdog;
@@ -29,10 +29,7 @@ impl Host {
         settings: Settings,
         feed: Feed,
     ) -> Result<Arc<Self>, StartError> {
-        let files = tempfile::tempdir().map_err(StartError::Files)?;
-        for (name, text) in [PYTHON, NODE] {
-            fs::write(files.path().join(name), text).map_err(StartError::Files)?;
-        }
+        let files = Files::new().map_err(StartError::Files)?;
         let path = std::env::var_os("PATH").unwrap_or_default();
         let places = Places {
             runtimes: files.path().to_path_buf(),
@@ -94,7 +91,7 @@ fn known(plan: &Plan, function: &Function, feed: &Feed, files: &Path) -> Result<
     Ok(Known {
         arn: format!("arn:aws:lambda:{region}:{account}:function:{name}"),
         log: Arc::new(Log::new(name, feed.clone())),
-        code: Mutex::new(archive::code(function, files)?),
+        code: Mutex::new(Arc::new(Code::of(function, files)?)),
         room: Room::default(),
         told: Once::new(),
         function: function.clone(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use super::launch::Launch;
-use crate::plan::Function;
+use crate::plan::{Function, Logging};
 
 /// The credentials of all functions: local endpoints take any, and a stray call to AWS is refused.
 ///
@@ -81,6 +81,13 @@ pub(super) fn variables(
     let group = format!("/aws/lambda/{}", function.name);
     set("AWS_LAMBDA_LOG_GROUP_NAME", group.into());
     set("AWS_LAMBDA_LOG_STREAM_NAME", log_stream.into());
+    match &function.logging {
+        Logging::Text => set("AWS_LAMBDA_LOG_FORMAT", "Text".into()),
+        Logging::Json(level) => {
+            set("AWS_LAMBDA_LOG_FORMAT", "JSON".into());
+            set("AWS_LAMBDA_LOG_LEVEL", level.into());
+        }
+    }
     set("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".into());
     set("_HANDLER", (&function.handler).into());
     set("LAMBDA_TASK_ROOT", root.to_owned());

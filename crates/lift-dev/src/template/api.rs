@@ -12,6 +12,7 @@ use super::names;
 use super::problem::{Log, Mark};
 use super::raw;
 use super::scope::{Resource, Scope};
+use super::spelling::{is_plain_name, plain_name};
 use super::tree::{Entry, Node};
 use crate::plan::{Api, Authorizer, Integration, Route};
 
@@ -249,6 +250,9 @@ pub(super) fn expression(fields: &Fields<'_>, log: &mut Log) -> Expression {
 pub(super) fn stage_name(stage: String, at: Mark, log: &mut Log) -> String {
     if stage == "$default" {
         log.problem(at, "the stage of a WebSocket API cannot be `$default`");
+    } else if !is_plain_name(&stage, 128) {
+        let text = format!("`{stage}` is no stage's name: {}", plain_name(128));
+        log.problem(at, text);
     }
     stage
 }

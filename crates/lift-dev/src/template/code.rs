@@ -8,6 +8,7 @@ use super::fields::Fields;
 use super::problem::{Log, Mark};
 use super::scope::{Resource, Scope};
 use super::tree::{Kind, Node};
+use crate::plan::Inline;
 
 /// What a function's code is.
 #[derive(Debug, Default)]
@@ -18,6 +19,7 @@ pub(super) struct Code {
     pub(super) command: Option<Vec<String>>,
     pub(super) build: Option<String>,
     pub(super) watch: Vec<PathBuf>,
+    pub(super) inline: Option<Inline>,
 }
 
 /// What a template says beside the code.
@@ -60,9 +62,19 @@ pub(super) fn of(
     let at = at.iter().find_map(|name| fields.get(name));
     let at = at.map_or(fields.at(), |node| node.at);
     let runtime_at = fields.at_of("Runtime");
-    let source = match &wishes.bootstrap {
-        Some(bootstrap) => bootstrap.clone(),
-        None => source(fields, directory, is_free, log)?,
+    let mut inline = None;
+    let source = match (&wishes.bootstrap, written_here(fields)) {
+        (Some(bootstrap), _) => bootstrap.clone(),
+        (None, Some((name, node))) if !is_free => {
+            let out = out_of(resource.id, directory);
+            check_inline(name, &runtime, handler.as_deref(), fields, log);
+            inline = Some(Inline {
+                file: out.join(index_of(&runtime)),
+                text: node.as_text().unwrap_or_default().to_owned(),
+            });
+            out
+        }
+        (None, _) => source(fields, directory, is_free, log)?,
     };
     let code = Code {
         runtime,
@@ -71,25 +83,64 @@ pub(super) fn of(
         command: wishes.command.clone(),
         build: wishes.build.clone(),
         watch: wishes.watch.clone(),
+        inline,
     };
     check_runtime(&code, runtime_at, log);
     Some(built(code, &wishes, resource.id, at, directory, log))
+}
+
+/// The property whose text is the code itself.
+fn written_here<'n>(fields: &Fields<'n>) -> Option<(&'static str, &'n Node)> {
+    let zip = || Some(("ZipFile", fields.get("Code")?.get("ZipFile")?));
+    let inline = fields.get("InlineCode").map(|node| ("InlineCode", node));
+    inline.or_else(zip)
+}
+
+/// The file that CloudFormation makes of code in a template (template reference, `Code: ZipFile`).
+fn index_of(runtime: &str) -> &'static str {
+    match runtime.starts_with("python") {
+        true => "index.py",
+        false => "index.js",
+    }
+}
+
+fn check_inline(
+    name: &str,
+    runtime: &str,
+    handler: Option<&str>,
+    fields: &Fields<'_>,
+    log: &mut Log,
+) {
+    if runtime.starts_with("provided") {
+        let text = format!("`{name}` is for Python and Node only");
+        log.problem(
+            written_here(fields).map_or(fields.at(), |(_, node)| node.at),
+            text,
+        );
+    } else if handler.is_some_and(|handler| !handler.starts_with("index.")) {
+        let text = format!("`{name}` becomes the file `index`: `Handler` must begin with `index.`");
+        log.problem(fields.at_of("Handler"), text);
+    }
+}
+
+/// Where what is made for a function goes.
+fn out_of(id: &str, directory: &Path) -> PathBuf {
+    directory.join(".lift/build").join(id)
 }
 
 /// Where the properties say that the code is.
 fn source(fields: &Fields<'_>, directory: &Path, is_free: bool, log: &mut Log) -> Option<PathBuf> {
     let written = fields.get("CodeUri").or_else(|| fields.get("Code"));
     let Some(node) = written else {
-        let other = ["InlineCode", "ImageUri"]
-            .into_iter()
-            .find(|name| fields.get(name).is_some());
-        match other {
-            Some(name) => {
-                let text = format!("`{name}` does not run here: `CodeUri` names a directory");
-                log.problem(fields.at_of(name), text);
+        if is_free {
+            return Some(directory.to_owned());
+        }
+        match fields.get("ImageUri") {
+            Some(image) => {
+                let text = "`ImageUri` does not run here: `CodeUri` names a directory";
+                log.problem(image.at, text);
             }
-            None if is_free => return Some(directory.to_owned()),
-            None => log.problem(fields.at(), format!("{} needs `CodeUri`", fields.what())),
+            None => fields.missing("CodeUri", log),
         }
         return None;
     };
@@ -144,12 +195,15 @@ fn wishes(scope: &mut Scope<'_>, metadata: Option<&Node>, directory: &Path) -> W
     wishes
 }
 
-/// A command as a list, or as a text whose words are divided by spaces.
+/// A command as a list, or as a text whose words a shell's quotes hold together.
 pub(super) fn command(fields: &Fields<'_>, name: &str, log: &mut Log) -> Option<Vec<String>> {
-    let texts = fields.texts(name, log);
-    let words = match texts.as_slice() {
-        [line] => line.split_whitespace().map(str::to_owned).collect(),
-        _ => texts,
+    let words = match fields.get(name).and_then(Node::as_text) {
+        Some(line) => shlex::split(line).unwrap_or_else(|| {
+            let text = format!("a quote in `{name}` has no end");
+            log.problem(fields.at_of(name), text);
+            vec![line.to_owned()]
+        }),
+        None => fields.texts(name, log),
     };
     (!words.is_empty()).then_some(words)
 }
@@ -182,10 +236,11 @@ fn check_runtime(code: &Code, at: Mark, log: &mut Log) {
 
 /// The code with how it is built, where a template only says where its source is.
 fn built(code: Code, wishes: &Wishes, id: &str, at: Mark, directory: &Path, log: &mut Log) -> Code {
-    if code.build.is_some() || code.command.is_some() || wishes.bootstrap.is_some() {
+    let is_given = wishes.bootstrap.is_some() || code.inline.is_some();
+    if code.build.is_some() || code.command.is_some() || is_given {
         return code;
     }
-    let out = directory.join(".lift/build").join(id);
+    let out = out_of(id, directory);
     let is_own = code.runtime.starts_with("provided");
     let has = |file: &str| code.path.join(file).is_file();
     let is_built = code.path.is_file() || has("bootstrap");

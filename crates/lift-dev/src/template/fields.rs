@@ -9,6 +9,7 @@ use super::tree::{Entry, Kind, Node};
 pub(super) struct Fields<'n> {
     node: &'n Node,
     what: String,
+    unknown: Vec<&'n Entry>,
 }
 
 impl<'n> Fields<'n> {
@@ -24,17 +25,20 @@ impl<'n> Fields<'n> {
             let found = node.describe();
             log.problem(node.at, format!("{what} must be a map, not {found}"));
         }
-        for Entry { key, at, .. } in node.entries() {
-            if known.contains(&key.as_str()) || known.is_empty() {
-                continue;
-            }
+        let is_unknown = |entry: &&Entry| !known.is_empty() && !known.contains(&&*entry.key);
+        let unknown: Vec<_> = node.entries().iter().filter(is_unknown).collect();
+        for Entry { key, at, .. } in &unknown {
             let meant = match nearest(key, known.iter().copied()) {
                 Some(name) => format!("; did you mean `{name}`?"),
                 None => String::new(),
             };
             log.note(*at, format!("{what} knows no `{key}`, skipped{meant}"));
         }
-        Self { node, what }
+        Self {
+            node,
+            what,
+            unknown,
+        }
     }
 
     pub(super) fn at(&self) -> Mark {
@@ -70,10 +74,23 @@ impl<'n> Fields<'n> {
     /// A text that must be there.
     pub(super) fn required(&self, name: &str, log: &mut Log) -> Option<String> {
         if self.get(name).is_none() && !matches!(self.node.kind, Kind::Broken) {
-            let what = &self.what;
-            log.problem(self.at(), format!("{what} needs `{name}`"));
+            self.missing(name, log);
         }
         self.text(name, log)
+    }
+
+    /// A field that must be there is not; an unknown one may be it, misspelt.
+    pub(super) fn missing(&self, name: &str, log: &mut Log) {
+        let what = &self.what;
+        let keys = self.unknown.iter().map(|entry| entry.key.as_str());
+        let meant = nearest(name, keys);
+        match self.unknown.iter().find(|entry| Some(&*entry.key) == meant) {
+            Some(Entry { key, at, .. }) => {
+                let text = format!("{what} needs `{name}` and knows no `{key}`");
+                log.misspelt(*at, text, key, [name]);
+            }
+            None => log.problem(self.at(), format!("{what} needs `{name}`")),
+        }
     }
 
     pub(super) fn number(

@@ -14,8 +14,9 @@ use super::policy;
 use super::problem::Log;
 use super::raw::of_kind;
 use super::scope::{Resource, Scope};
+use super::spelling;
 use super::tree::{Kind, Node};
-use crate::plan::{Asynchronous, Function};
+use crate::plan::{Asynchronous, Function, Logging};
 
 pub(super) const SAM_FUNCTION: &str = "AWS::Serverless::Function";
 pub(super) const FUNCTION: &str = "AWS::Lambda::Function";
@@ -100,6 +101,7 @@ pub(super) fn all(scope: &mut Scope<'_>, directory: &Path) -> Vec<Function> {
         functions.push(function);
     }
     invoke_configs(scope, &mut functions);
+    qualifiers(scope, &mut functions);
     functions
 }
 
@@ -120,6 +122,7 @@ fn function<'a>(
         }
     }
     let name = scope.physical(resource, resource.at)?;
+    spelling::function_name(&name, fields.at_of("FunctionName"), &mut scope.log);
     let statements = policy::of_function(scope, &fields, resource.id);
     // A function whose code is a problem is read to its end, so that all its problems are told.
     let code = code::of(scope, resource, &fields, directory);
@@ -144,17 +147,23 @@ fn function<'a>(
     Some(Function {
         logical_id: resource.id.to_owned(),
         name,
+        qualifiers: match fields.text("AutoPublishAlias", log) {
+            Some(alias) => vec!["1".to_owned(), alias],
+            None => Vec::new(),
+        },
         runtime: code.runtime,
         handler: code.handler,
         code: code.path,
         command: code.command,
         build: code.build,
+        inline: code.inline,
         watch: code.watch,
         memory_mb: fields
             .number("MemorySize", 128..=10_240, log)
             .unwrap_or(128),
         timeout: timeout(&fields, "Timeout", log),
         environment: environment(&fields, log),
+        logging: logging(&fields, log),
         concurrency_max: fields.number("ReservedConcurrentExecutions", 0..=u32::MAX, log),
         asynchronous,
         statements,
@@ -172,6 +181,8 @@ fn environment(fields: &Fields<'_>, log: &mut Log) -> BTreeMap<String, String> {
         return BTreeMap::new();
     };
     let variables = environment.text_map("Variables", log);
+    let entries = environment.get("Variables").map(Node::entries);
+    spelling::variables(entries.unwrap_or_default(), log);
     for (name, value) in &variables {
         if value.contains("{{resolve:") {
             let text = format!("`{name}` is what an account resolves: it stays `{value}`");
@@ -179,6 +190,32 @@ fn environment(fields: &Fields<'_>, log: &mut Log) -> BTreeMap<String, String> {
         }
     }
     variables.into_iter().collect()
+}
+
+const LOGGING: [&str; 4] = [
+    "ApplicationLogLevel",
+    "LogFormat",
+    "LogGroup",
+    "SystemLogLevel",
+];
+
+/// Source: Lambda developer guide, "Configuring advanced logging controls".
+fn logging(fields: &Fields<'_>, log: &mut Log) -> Logging {
+    let Some(config) = fields.fields("LoggingConfig", &LOGGING, log) else {
+        return Logging::Text;
+    };
+    let format = config.one_of("LogFormat", &["Text", "JSON"], log);
+    let levels = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
+    let level = config.one_of("ApplicationLogLevel", &levels, log);
+    match (format.as_deref(), level) {
+        (Some("JSON"), level) => Logging::Json(level.unwrap_or_else(|| "INFO".to_owned())),
+        (Some(_) | None, None) => Logging::Text,
+        (Some(_) | None, Some(_)) => {
+            let text = "`ApplicationLogLevel` needs `LogFormat: JSON`";
+            log.problem(config.at_of("ApplicationLogLevel"), text);
+            Logging::Text
+        }
+    }
 }
 
 const INVOKE_CONFIG: [&str; 5] = [
@@ -219,6 +256,25 @@ fn invoke_configs(scope: &mut Scope<'_>, functions: &mut [Function]) {
     }
 }
 
+/// Aliases and versions that are resources of their own.
+fn qualifiers(scope: &mut Scope<'_>, functions: &mut [Function]) {
+    for kind in ["AWS::Lambda::Version", "AWS::Lambda::Alias"] {
+        for resource in of_kind(scope, kind) {
+            let properties = scope.properties(resource);
+            let named = properties.get("FunctionName");
+            let Some(name) = named.and_then(|node| scope.function(node)) else {
+                continue;
+            };
+            let alias = properties.get("Name").and_then(Node::as_text);
+            let mut functions = functions.iter_mut();
+            if let Some(function) = functions.find(|function| function.name == name) {
+                let qualifier = alias.unwrap_or("1");
+                function.qualifiers.push(qualifier.to_owned());
+            }
+        }
+    }
+}
+
 impl<'a> Scope<'a> {
     /// A resource's properties with everything in them resolved.
     pub(super) fn properties(&mut self, resource: Resource<'a>) -> Node {
@@ -246,7 +302,8 @@ impl<'a> Scope<'a> {
         let after = text
             .rsplit_once(":function:")
             .map_or(text, |(_, after)| after);
-        let name = after.split([':', '/']).next().unwrap_or(after);
+        let after = after.strip_suffix("/invocations").unwrap_or(after);
+        let name = after.split(':').next().unwrap_or(after);
         let mut names = Vec::new();
         for resource in self.resources.clone() {
             if resource.kind == SAM_FUNCTION || resource.kind == FUNCTION {

@@ -14,11 +14,12 @@ use super::code::{self, Code};
 use super::fields::Fields;
 use super::mapping::every;
 use super::problem::{Log, Mark};
+use super::spelling;
 use super::toml_tree;
 use super::tree::{Entry, Node};
 use crate::plan::{
-    Api, Asynchronous, Authorizer, Bisect, Effect, Function, Integration, Mapping, PartialFailures,
-    Plan, Route, Schedule, Start, Statement, Table,
+    Api, Asynchronous, Authorizer, Bisect, Effect, Function, Integration, Logging, Mapping,
+    PartialFailures, Plan, Route, Schedule, Start, Statement, Table,
 };
 
 const SECTIONS: [&str; 5] = ["api", "function", "schedule", "stream", "table"];
@@ -228,6 +229,9 @@ fn route(entry: &Entry, names: &Names<'_>, log: &mut Log) -> Option<Route> {
 fn function(entry: &Entry, directory: &Path, log: &mut Log) -> Option<Function> {
     let Entry { key: id, at, value } = entry;
     let fields = Fields::of(value, format!("function `{id}`"), &FUNCTION, log);
+    spelling::function_name(id, *at, log);
+    let variables = fields.get("environment").map(Node::entries);
+    spelling::variables(variables.unwrap_or_default(), log);
     let path = |text: String| code::clean(&directory.join(text));
     let command = code::command(&fields, "command", log);
     let runtime = match command {
@@ -249,20 +253,24 @@ fn function(entry: &Entry, directory: &Path, log: &mut Log) -> Option<Function> 
         command,
         build: fields.text("build", log),
         watch,
+        inline: None,
     };
     let code = code::by_default(code, id, fields.at_of("code"), directory, log);
     Some(Function {
         logical_id: id.clone(),
         name: id.clone(),
+        qualifiers: Vec::new(),
         runtime: code.runtime,
         handler: code.handler,
         code: code.path,
         command: code.command,
         build: code.build,
+        inline: code.inline,
         watch: code.watch,
         memory_mb: fields.number("memory_mb", 128..=10_240, log).unwrap_or(128),
         timeout: super::function::timeout(&fields, "timeout_s", log),
         environment: fields.text_map("environment", log).into_iter().collect(),
+        logging: Logging::default(),
         concurrency_max: fields.number("concurrency_max", 0..=u32::MAX, log),
         asynchronous: Asynchronous::default(),
         statements: statements(&fields, *at, log),

@@ -12,6 +12,7 @@ mod evaluate;
 mod names;
 mod check;
 mod fields;
+mod spelling;
 mod api;
 mod raw;
 mod mock;

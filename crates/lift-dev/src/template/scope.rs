@@ -79,7 +79,12 @@ impl<'a> Scope<'a> {
             let default = value.get("Default").filter(|_| !looked_up).cloned();
             let found = given.or(default);
             let Some(found) = found else {
-                let text = format!("parameter `{key}` has no value: give --parameter {key}=VALUE");
+                let name = value.get("Default").and_then(Node::as_text);
+                let why = match name.filter(|_| looked_up) {
+                    Some(name) => format!("the value of `{name}` in SSM, which is not here"),
+                    None => "no value".to_owned(),
+                };
+                let text = format!("parameter `{key}` has {why}: give --parameter {key}=VALUE");
                 self.log.problem(*at, text);
                 self.parameters.insert(key, Node::new(*at, Kind::Broken));
                 continue;

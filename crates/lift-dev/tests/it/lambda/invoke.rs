@@ -30,6 +30,7 @@ fn run() -> Run {
         }),
         ..Asynchronous::default()
     };
+    one.qualifiers = vec!["1".to_owned(), "live".to_owned()];
     let mut none = function(directory.path(), "none", "app.py", ECHO);
     none.concurrency_max = Some(0);
     let mut settings = Settings::default();
@@ -81,7 +82,20 @@ async fn invoke_answers_as_lambda_does() {
     let run = run();
     let large = format!("\"{}\"", "x".repeat(6 * 1024 * 1024));
     let arn = "arn%3Aaws%3Alambda%3Aeu-central-1%3A123456789012%3Afunction%3Aone%3Alive";
-    let cases: [(&str, Headers<'_>, &str, &str, Value); 11] = [
+    let absent = "404 - ResourceNotFoundException";
+    let cases: [(&str, Headers<'_>, &str, &str, Value); 17] = [
+        ("one:1", &[], "7", "200 - -", json!([7, false])),
+        ("one:none", &[], "7", absent, json!(null)),
+        (
+            "one?Qualifier=%24LATEST",
+            &[],
+            "7",
+            "200 - -",
+            json!([7, false]),
+        ),
+        ("one?Qualifier=none", &[], "7", absent, json!(null)),
+        ("one:2", &[], "7", absent, json!(null)),
+        ("none:live", &[], "7", absent, json!(null)),
         ("one", &[], "7", "200 - -", json!([7, false])),
         ("one:$LATEST", &[], "7", "200 - -", json!([7, false])),
         (arn, CONTEXT, "7", "200 - -", json!([7, true])),
@@ -131,7 +145,8 @@ async fn invoke_answers_as_lambda_does() {
         ),
     ];
     for (name, headers, body, expected, answer) in cases {
-        let path = format!("/2015-03-31/functions/{name}/invocations");
+        let (name, query) = name.split_once('?').unwrap_or((name, ""));
+        let path = format!("/2015-03-31/functions/{name}/invocations?{query}");
         let response = post(&run, &path, headers, body.to_owned()).await;
         let (words, mut body) = parts(response.unwrap()).await;
         if let Some(object) = body.as_object_mut() {

@@ -1,5 +1,6 @@
 //! In: many invocations, time and changes of the code. Out: how many environments there are, and when they run.
 
+use std::path::Path;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -147,6 +148,76 @@ def handler(event, context):
     let (old, new) = tokio::join!(running, change);
     assert_eq!((&*old.unwrap(), new), (&b"\"old\""[..], Ok(json!("new"))));
     run.functions.shut_down().await;
+}
+
+/// Waits until a directory is removed.
+async fn until_gone(path: &Path) {
+    let gone = async {
+        while path.exists() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let gone = tokio::time::timeout(SOON, gone).await;
+    assert!(gone.is_ok(), "{} stays", path.display());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unpacked_zip_is_removed_once_nothing_runs_in_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut zipped = function(directory.path(), "one", "unused.py", "");
+    zipped.code = directory.path().join("code.zip");
+    zipped.handler = "app.handler".to_owned();
+    let mut zip = zip::ZipWriter::new(std::fs::File::create(&zipped.code).unwrap());
+    let options = zip::write::SimpleFileOptions::default();
+    zip.start_file("app.py", options).unwrap();
+    let text = "
+import os, time
+def handler(event, context):
+    print('runs')
+    time.sleep(event)
+    return os.environ['LAMBDA_TASK_ROOT']
+";
+    std::io::Write::write_all(&mut zip, text.as_bytes()).unwrap();
+    zip.finish().unwrap();
+    let mut run = Run::new(directory, vec![zipped], Settings::default());
+    let functions = run.functions.clone();
+    let first = functions.invoke(Run::call("one", &json!(0.5)));
+    let replace = async {
+        run.line("runs").await;
+        run.functions.replace("one").await.unwrap();
+        run.invoke("one", json!(0)).await.unwrap()
+    };
+    let (first, second) = tokio::join!(first, replace);
+    let first: String = serde_json::from_slice(&first.unwrap()).unwrap();
+    let (first, second) = (Path::new(&first), Path::new(second.as_str().unwrap()));
+    until_gone(first).await;
+    assert!(second.join("app.py").is_file());
+    let files = second.parent().unwrap();
+    let name = files.file_name().unwrap().to_str().unwrap();
+    assert!(name.starts_with("lift-dev-"), "{name}");
+    run.functions.shut_down().await;
+    drop((functions, run));
+    until_gone(files).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_process_left_is_removed_and_what_another_uses_is_not() {
+    let make = || {
+        let made = tempfile::Builder::new()
+            .prefix("lift-dev-")
+            .tempdir()
+            .unwrap();
+        std::fs::write(made.path().join("bootstrap.py"), "").unwrap();
+        made
+    };
+    let (left, used) = (make(), make());
+    let lock = std::fs::File::open(used.path()).unwrap();
+    lock.lock().unwrap();
+    let run = one("app.py", "def handler(event, context): return 1\n");
+    until_gone(left.path()).await;
+    assert_eq!(run.invoke("one", json!(0)).await, Ok(json!(1)));
+    run.functions.shut_down().await;
+    assert!(used.path().join("bootstrap.py").is_file());
 }
 
 #[tokio::test(flavor = "multi_thread")]

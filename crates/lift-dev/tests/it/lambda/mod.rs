@@ -6,6 +6,8 @@ mod life;
 mod extensions;
 mod invoke;
 mod gateway;
+mod logs;
+mod watching;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -15,7 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use lift_dev::feed::{Entry, Feed, Happened};
 use lift_dev::lambda::{Call, Failure, Fate, Functions, Settings};
-use lift_dev::plan::{Asynchronous, Function, Plan};
+use lift_dev::plan::{Asynchronous, Function, Logging, Plan};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::mpsc::Receiver;
@@ -27,6 +29,7 @@ const SOON: Duration = Duration::from_secs(20);
 struct Run {
     functions: Functions,
     feed: Receiver<Happened>,
+    feed_in: Feed,
     directory: TempDir,
 }
 
@@ -50,11 +53,14 @@ fn function(directory: &Path, name: &str, file: &str, text: &str) -> Function {
         handler: format!("{module}.handler"),
         code,
         command: None,
+        qualifiers: Vec::new(),
         build: None,
+        inline: None,
         watch: Vec::new(),
         memory_mb: 128,
         timeout: Duration::from_secs(10),
         environment: [("COLOUR".to_owned(), "blue".to_owned())].into(),
+        logging: Logging::default(),
         concurrency_max: None,
         asynchronous: Asynchronous::default(),
         statements: Vec::new(),
@@ -71,8 +77,9 @@ impl Run {
         };
         let (feed, entries) = Feed::new();
         Self {
-            functions: Functions::new(&plan, settings, feed).expect("functions that start"),
+            functions: Functions::new(&plan, settings, feed.clone()).expect("functions that start"),
             feed: entries,
+            feed_in: feed,
             directory,
         }
     }

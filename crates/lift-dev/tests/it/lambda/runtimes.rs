@@ -223,6 +223,7 @@ next()
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
         ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
         ("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/one"),
+        ("AWS_LAMBDA_LOG_FORMAT", "Text"),
         ("AWS_REGION", "eu-central-1"),
         ("AWS_DEFAULT_REGION", "eu-central-1"),
         ("AWS_SESSION_TOKEN", "lift/one"),

@@ -132,13 +132,14 @@ fn a_route_of_an_alias_asks_the_function() {
               AutoPublishAlias: live
               Environment: {Variables: {SELF: !Ref Fn.Alias, VERSION: !Ref Fn.Version}}
         ",
-        "
+        r#"
         api Chat /default $request.body.action
           $default -> echo
         function echo python3.12 app.handler src 128MB 3s
+          qualifiers ["1", "live"]
           SELF=arn:aws:lambda:us-east-1:000000000000:function:echo:live
           VERSION=arn:aws:lambda:us-east-1:000000000000:function:echo:1
-        ",
+        "#,
     );
 }
 

@@ -23,7 +23,7 @@ fn a_reference_to_nothing_names_the_nearest() {
               Runtime: python3.12
               Handler: app.handler
               CodeUri: src
-              Environment: {Variables: {A: !Sub '${Chatt} ${EchoFn.Arm}'}}
+              Environment: {Variables: {AB: !Sub '${Chatt} ${EchoFn.Arm}'}}
         Outputs:
           Url: {Value: !Sub 'wss://${Chet}'}
         ",
@@ -37,12 +37,12 @@ fn a_reference_to_nothing_names_the_nearest() {
         template.yaml:12:16: no resource or parameter is named `Cht`; did you mean `Chat`?
           12 |     DependsOn: Cht
              |                ^
-        template.yaml:17:36: no resource or parameter is named `Chatt`; did you mean `Chat`?
-          17 |       Environment: {Variables: {A: !Sub '${Chatt} ${EchoFn.Arm}'}}
-             |                                    ^
-        template.yaml:17:36: Function `EchoFn` has no attribute `Arm`; did you mean `Arn`?
-          17 |       Environment: {Variables: {A: !Sub '${Chatt} ${EchoFn.Arm}'}}
-             |                                    ^
+        template.yaml:17:37: no resource or parameter is named `Chatt`; did you mean `Chat`?
+          17 |       Environment: {Variables: {AB: !Sub '${Chatt} ${EchoFn.Arm}'}}
+             |                                     ^
+        template.yaml:17:37: Function `EchoFn` has no attribute `Arm`; did you mean `Arn`?
+          17 |       Environment: {Variables: {AB: !Sub '${Chatt} ${EchoFn.Arm}'}}
+             |                                     ^
         template.yaml:19:16: no resource or parameter is named `Chet`; did you mean `Chat`?
           19 |   Url: {Value: !Sub 'wss://${Chet}'}
              |                ^

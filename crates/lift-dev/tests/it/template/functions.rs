@@ -13,7 +13,7 @@ fn globals_are_merged_into_functions_and_apis() {
             Runtime: nodejs20.x
             CodeUri: src
             Timeout: 10
-            Environment: {Variables: {A: global, B: global}}
+            Environment: {Variables: {A1: global, B1: global}}
             Policies: [DynamoDBReadPolicy: {TableName: t}]
           WebSocketApi: {StageName: shared}
           Api: {Cors: x}
@@ -23,7 +23,7 @@ fn globals_are_merged_into_functions_and_apis() {
             Properties:
               Handler: index.handler
               Timeout: 20
-              Environment: {Variables: {B: own}}
+              Environment: {Variables: {B1: own}}
               Policies: [LambdaInvokePolicy: {FunctionName: f}]
           Raw:
             Type: AWS::Lambda::Function
@@ -52,8 +52,8 @@ fn globals_are_merged_into_functions_and_apis() {
         api Api /shared $request.body.action
           $default -> Fn
         function Fn nodejs20.x index.handler src 128MB 20s
-          A=global
-          B=own
+          A1=global
+          B1=own
           Allow dynamodb:GetItem dynamodb:Scan dynamodb:Query dynamodb:BatchGetItem dynamodb:DescribeTable on arn:aws:dynamodb:us-east-1:000000000000:table/t arn:aws:dynamodb:us-east-1:000000000000:table/t/index/*
           Allow lambda:InvokeFunction on arn:aws:lambda:us-east-1:000000000000:function:f*
         function Raw python3.12 a.b a 128MB 3s
@@ -190,7 +190,7 @@ fn code_that_is_not_there_is_a_problem() {
           A: {Type: AWS::Serverless::Function, Properties: {Runtime: python3.12, Handler: a.b, CodeUri: nowhere}}
           B: {Type: AWS::Serverless::Function, Properties: {Runtime: provided.al2023, CodeUri: src}}
           C: {Type: AWS::Serverless::Function, Properties: {Runtime: python3.12, Handler: a.b, CodeUri: s3://x/y}}
-          D: {Type: AWS::Serverless::Function, Properties: {Runtime: python3.12, Handler: a.b, InlineCode: x}}
+          D: {Type: AWS::Serverless::Function, Properties: {Runtime: python3.12, Handler: a.b, ImageUri: x}}
           E: {Type: AWS::Serverless::Function, Properties: {CodeUri: src, Timeout: 901, MemorySize: lots}}
         ",
         "
@@ -203,9 +203,9 @@ fn code_that_is_not_there_is_a_problem() {
         template.yaml:4:97: the code must be a directory or file here; `Metadata: Lift: Bootstrap` names one
           4 |   C: {Type: AWS::Serverless::Function, Properties: {Runtime: python3.12, Handler: a.b, CodeUri: s3://x/y}}
             |                                                                                                 ^
-        template.yaml:5:100: `InlineCode` does not run here: `CodeUri` names a directory
-          5 |   D: {Type: AWS::Serverless::Function, Properties: {Runtime: python3.12, Handler: a.b, InlineCode: x}}
-            |                                                                                                    ^
+        template.yaml:5:98: `ImageUri` does not run here: `CodeUri` names a directory
+          5 |   D: {Type: AWS::Serverless::Function, Properties: {Runtime: python3.12, Handler: a.b, ImageUri: x}}
+            |                                                                                                  ^
         template.yaml:6:3: Function `E` needs `Runtime`
           6 |   E: {Type: AWS::Serverless::Function, Properties: {CodeUri: src, Timeout: 901, MemorySize: lots}}
             |   ^
@@ -433,5 +433,63 @@ fn a_file_that_is_not_there_or_too_large_is_a_problem() {
     assert_eq!(
         found,
         "template.yaml: the template is larger than 4194304 bytes"
+    );
+}
+
+#[test]
+fn a_logging_config_is_read() {
+    check(
+        "template.yaml",
+        "
+        Globals: {Function: {Runtime: python3.12, Handler: a.b, CodeUri: src}}
+        Resources:
+          A: {Type: AWS::Serverless::Function, Properties: {LoggingConfig: {LogFormat: JSON, LogGroup: x}}}
+          B: {Type: AWS::Serverless::Function, Properties: {LoggingConfig: {LogFormat: JSON, ApplicationLogLevel: DEBUG, SystemLogLevel: WARN}}}
+          C: {Type: AWS::Serverless::Function, Properties: {LoggingConfig: {LogFormat: Text}}}
+        ",
+        r#"
+        function A python3.12 a.b src 128MB 3s
+          logging Json("INFO")
+        function B python3.12 a.b src 128MB 3s
+          logging Json("DEBUG")
+        function C python3.12 a.b src 128MB 3s
+        "#,
+    );
+    check(
+        "template.yaml",
+        "
+        Globals: {Function: {Runtime: python3.12, Handler: a.b, CodeUri: src}}
+        Resources:
+          A: {Type: AWS::Serverless::Function, Properties: {LoggingConfig: {LogFormat: Jason, ApplicationLogLevel: INFO}}}
+        ",
+        "
+        template.yaml:3:80: `LogFormat` of `LoggingConfig` of Function `A` is one of Text, JSON; did you mean `JSON`?
+          3 |   A: {Type: AWS::Serverless::Function, Properties: {LoggingConfig: {LogFormat: Jason, ApplicationLogLevel: INFO}}}
+            |                                                                                ^
+        template.yaml:3:108: `ApplicationLogLevel` needs `LogFormat: JSON`
+          3 |   A: {Type: AWS::Serverless::Function, Properties: {LoggingConfig: {LogFormat: Jason, ApplicationLogLevel: INFO}}}
+            |                                                                                                            ^
+        ",
+    );
+}
+
+#[test]
+fn aliases_and_versions_are_those_of_the_template() {
+    check(
+        "template.yaml",
+        "
+        Globals: {Function: {Runtime: python3.12, Handler: a.b, CodeUri: src}}
+        Resources:
+          A: {Type: AWS::Serverless::Function, Properties: {AutoPublishAlias: live}}
+          B: {Type: AWS::Serverless::Function}
+          Version: {Type: AWS::Lambda::Version, Properties: {FunctionName: !Ref B}}
+          Alias: {Type: AWS::Lambda::Alias, Properties: {FunctionName: !Ref B, FunctionVersion: '1', Name: beta}}
+        ",
+        r#"
+        function A python3.12 a.b src 128MB 3s
+          qualifiers ["1", "live"]
+        function B python3.12 a.b src 128MB 3s
+          qualifiers ["1", "beta"]
+        "#,
     );
 }

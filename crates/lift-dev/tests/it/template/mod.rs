@@ -6,6 +6,8 @@ mod apis;
 mod broken;
 mod functions;
 mod toml;
+mod code;
+mod names;
 mod values;
 
 use std::fmt::Write as _;
@@ -156,6 +158,8 @@ fn function_lines(out: &mut String, function: &Function) {
             .as_ref()
             .map(|build| format!("build {build}")),
         (!function.watch.is_empty()).then(|| format!("watch {:?}", function.watch)),
+        (!function.qualifiers.is_empty()).then(|| format!("qualifiers {:?}", function.qualifiers)),
+        (function.logging != Default::default()).then(|| format!("logging {:?}", function.logging)),
         (function.asynchronous != Default::default())
             .then(|| format!("asynchronous {:?}", function.asynchronous)),
     ];

@@ -22,7 +22,7 @@ fn a_lift_toml_says_all_that_a_small_project_needs() {
         handler = "app.handler"
         code = "src"
         timeout_s = 10
-        environment = { URL = "https://{api.chat}/prod", N = 3 }
+        environment = { URL = "https://{api.chat}/prod", N3 = 3 }
 
         [function.other]
         command = "deno run main.ts"
@@ -53,7 +53,7 @@ fn a_lift_toml_says_all_that_a_small_project_needs() {
           ping <-> mock "pong"
           authorizer echo route.request.querystring.token
         function echo python3.12 app.handler src 128MB 10s
-          N=3
+          N3=3
           URL=https://127.0.0.1:8080/prod
           Allow * on *
         function other  bootstrap . 128MB 3s
