@@ -12,7 +12,7 @@ use tokio::process::Command;
 
 use crate::feed::Feed;
 use crate::plan::Plan;
-use crate::server::{make_state, state_of};
+use crate::server::{StartError, make_state};
 
 /// Time for one build.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(10 * 60);
@@ -25,19 +25,20 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Builds what must be built before anything can run; equal commands once.
 ///
 /// # Errors
-/// A command fails; its last lines are in the error.
-pub async fn build_all(plan: &Plan, directory: &Path, feed: &Feed) -> io::Result<()> {
+/// [`StartError::State`], or [`StartError::Build`] with the last lines of a command that fails.
+pub async fn build_all(plan: &Plan, directory: &Path, feed: &Feed) -> Result<(), StartError> {
     let commands: BTreeSet<_> = plan
         .functions
         .iter()
         .filter_map(|f| f.build.as_ref())
         .collect();
     if !commands.is_empty() {
-        make_state(&state_of(directory))?;
+        make_state(directory)?;
     }
     for command in commands {
         let started = Instant::now();
-        build(command, directory).await?;
+        let built = build(command, directory).await;
+        built.map_err(StartError::Build)?;
         let took = started.elapsed().as_secs_f32();
         feed.notice(format!("built in {took:.1} s: {command}"));
     }

@@ -10,6 +10,8 @@ pub mod template;
 pub mod server;
 pub mod authority;
 mod door;
+mod api;
+mod caller;
 pub mod access;
 pub mod sigv4;
 pub mod faults;

@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,8 +20,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::{Access, Signatures};
+use crate::api::{Api, Late};
 use crate::authority::Authority;
-use crate::door::{Door, Late};
+use crate::door::{Door, INVOKE_PATH};
 use crate::dynamodb;
 use crate::dynamodb::tables::{self, Made, TableError};
 use crate::faults::{Fault, Faults};
@@ -93,6 +94,18 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// What is kept has no place beside the template.
+    #[error("`{}` cannot be written", path.display())]
+    State {
+        /// The directory.
+        path: PathBuf,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// A function's code does not build.
+    #[error("a function's code does not build")]
+    Build(#[source] io::Error),
     /// API Gateway would not take an API.
     #[error("API `{api}`: {why}")]
     Api {
@@ -123,16 +136,16 @@ pub enum StartError {
     Table(#[from] TableError),
 }
 
-/// Where a plan's APIs listen: on one port after another.
+/// Where a plan's APIs listen: on one port after another. The first is there without an API, too.
 #[derive(Debug)]
 pub struct Ports {
-    /// The first API's address.
+    /// The first port's address.
     pub first: SocketAddr,
     listeners: Vec<TcpListener>,
 }
 
 impl Ports {
-    /// Listens for the first API; port 0 takes a free one.
+    /// Listens on the first port; port 0 takes a free one.
     ///
     /// # Errors
     /// The port is taken or not allowed.
@@ -187,10 +200,21 @@ impl Endpoint {
     }
 }
 
+/// Where one function is invoked.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct InvokeUrl {
+    /// The function's name.
+    pub function: String,
+    /// What Lambda's `Invoke` is posted to.
+    pub invoke_url: String,
+}
+
 /// A plan that runs. Dropping it ends the functions.
 #[derive(Debug)]
 pub struct Dev {
     endpoints: Vec<Endpoint>,
+    /// The first port as URLs have it.
+    at: String,
     doors: Vec<(Door, TcpListener)>,
     authority: Authority,
     functions: Functions,
@@ -200,7 +224,7 @@ pub struct Dev {
 }
 
 impl Dev {
-    /// Creates tables and starts functions; `ports` are as many as there are APIs.
+    /// Creates tables and starts functions; `ports` are as many as there are APIs, and at least one.
     ///
     /// # Errors
     /// See [`StartError`].
@@ -211,8 +235,7 @@ impl Dev {
         feed: Feed,
     ) -> Result<Self, StartError> {
         let address = ports.first;
-        let state = &settings.state();
-        make_state(state).map_err(io(format!("`{}` cannot be made", state.display())))?;
+        let state = &make_state(&settings.directory)?;
         let host = named(address.ip());
         let authority = Authority::make(state, &host).map_err(io("no certificate can be made"))?;
         make_tables(&plan, &settings, &feed).await?;
@@ -236,33 +259,26 @@ impl Dev {
         };
         let functions = Functions::new(&plan, running, feed.clone())?;
 
-        let access = Access::new(settings.signatures, &plan).map(Arc::new);
-        let faults: Shared = Arc::new(Mutex::new(settings.faults.clone()));
+        let behind = Behind {
+            plan: &plan,
+            settings: &settings,
+            functions: &functions,
+            feed: &feed,
+            access: Access::new(settings.signatures, &plan).map(Arc::new),
+            faults: Shared::new(settings.faults.clone()),
+        };
         let mut doors = Vec::new();
         let mut endpoints = Vec::new();
-        for (api, listener) in plan.apis.iter().zip(ports.listeners) {
+        for (number, listener) in ports.listeners.into_iter().enumerate() {
             let address = listener.local_addr().map_err(io("a port has no address"))?;
             let domain = format!("{host}:{}", address.port());
-            let rules = rules(api, &plan, &domain, &settings)?;
-            let faulty = Faulty {
-                api: api.logical_id.as_str().into(),
-                faults: Arc::clone(&faults),
-                feed: feed.clone(),
-            };
-            let integration = faulty.clone().integration(api, &functions);
-            endpoints.push(Endpoint::new(api, &domain));
-            let door = Door {
-                gateway: gateway(rules, integration, &faulty.api, &feed),
-                functions: functions.clone(),
-                access: access.clone(),
-                faulty,
-                feed: feed.clone(),
-                late: Late::default(),
-            };
-            doors.push((door, listener));
+            let api = plan.apis.get(number);
+            endpoints.extend(api.map(|api| Endpoint::new(api, &domain)));
+            doors.push((behind.door(api, &domain)?, listener));
         }
         Ok(Self {
             endpoints,
+            at,
             doors,
             authority,
             functions,
@@ -276,6 +292,18 @@ impl Dev {
     #[must_use]
     pub fn endpoints(&self) -> &[Endpoint] {
         &self.endpoints
+    }
+
+    /// Where the functions are invoked, in the template's order.
+    #[must_use]
+    pub fn invoke_urls(&self) -> Vec<InvokeUrl> {
+        let at = &self.at;
+        let functions = self.plan.functions.iter();
+        let urls = functions.map(|function| InvokeUrl {
+            function: function.name.clone(),
+            invoke_url: format!("http://{at}{INVOKE_PATH}{}/invocations", function.name),
+        });
+        urls.collect()
     }
 
     /// The functions, for whoever replaces their code.
@@ -347,6 +375,42 @@ impl Dev {
                 feed.problem(format!("{error}{}", cause.unwrap_or_default()));
             }
         }
+    }
+}
+
+/// What is behind the ports.
+struct Behind<'a> {
+    plan: &'a Plan,
+    settings: &'a Settings,
+    functions: &'a Functions,
+    feed: &'a Feed,
+    access: Option<Arc<Access>>,
+    faults: Shared,
+}
+
+impl Behind<'_> {
+    fn door(&self, api: Option<&plan::Api>, domain: &str) -> Result<Door, StartError> {
+        Ok(Door {
+            functions: self.functions.clone(),
+            faults: self.faults.clone(),
+            api: api.map(|api| self.api(api, domain)).transpose()?,
+        })
+    }
+
+    fn api(&self, api: &plan::Api, domain: &str) -> Result<Api, StartError> {
+        let rules = rules(api, self.plan, domain, self.settings)?;
+        let faulty = Faulty {
+            api: api.logical_id.as_str().into(),
+            faults: self.faults.clone(),
+            feed: self.feed.clone(),
+        };
+        let integration = faulty.clone().integration(api, self.functions);
+        Ok(Api {
+            gateway: gateway(rules, integration, &faulty.api, self.feed),
+            access: self.access.clone(),
+            faulty,
+            late: Late::default(),
+        })
     }
 }
 
@@ -460,16 +524,24 @@ async fn tick(
     }
 }
 
-/// Where what is kept goes, for a template in this directory.
-pub(crate) fn state_of(directory: &Path) -> PathBuf {
-    directory.join(".lift")
+/// Makes the directory of what is kept, for a template in this one, before anything is put into it.
+///
+/// # Errors
+/// [`StartError::State`].
+pub(crate) fn make_state(directory: &Path) -> Result<PathBuf, StartError> {
+    let state = state_of(directory);
+    // What is made is not for a repository.
+    std::fs::create_dir_all(state.join("failures"))
+        .and_then(|()| std::fs::write(state.join(".gitignore"), "*\n"))
+        .map_err(|source| StartError::State {
+            path: state.clone(),
+            source,
+        })?;
+    Ok(state)
 }
 
-/// Makes the directory of what is kept here, before anything is put into it.
-pub(crate) fn make_state(state: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(state.join("failures"))?;
-    // What is made is not for a repository.
-    std::fs::write(state.join(".gitignore"), "*\n")
+fn state_of(directory: &Path) -> PathBuf {
+    directory.join(".lift")
 }
 
 /// How an address is written before its port; what listens everywhere is called by loopback.
