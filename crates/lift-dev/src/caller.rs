@@ -64,89 +64,80 @@ fn is_here(address: IpAddr, ends: Ends) -> bool {
 mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue};
 
-    use super::{Ends, Foreign, check};
+    use super::{Ends, Foreign};
+
+    /// The peer, the address that it asked, and what it sent.
+    fn check(peer: &str, own: &str, sent: &[(&'static str, &'static str)]) -> Result<(), Foreign> {
+        let ends = Ends {
+            peer: peer.parse().unwrap(),
+            own: own.parse().unwrap(),
+        };
+        let headers = sent.iter().map(|(name, value)| {
+            let name = HeaderName::from_static(name);
+            (name, HeaderValue::from_static(value))
+        });
+        super::check(&HeaderMap::from_iter(headers), ends)
+    }
 
     #[test]
-    fn programs_of_this_machine_may_and_nobody_else() {
-        let here = [
-            ("127.0.0.1:40000", "127.0.0.1:3001"),
-            ("[::1]:40000", "[::1]:3001"),
-        ];
-        let lan = ("10.0.0.5:40000", "10.0.0.5:3001");
-        let mapped = ("[::ffff:127.0.0.1]:40000", "[::ffff:127.0.0.1]:3001");
-        let far = ("10.0.0.6:40000", "10.0.0.5:3001");
-        let cases: &[((&str, &str), &[(&str, &str)], Result<(), Foreign>)] = &[
-            (here[0], &[("host", "127.0.0.1:3001")], Ok(())),
-            (here[0], &[("host", "localhost:3001")], Ok(())),
-            (here[0], &[("host", "LOCALHOST")], Ok(())),
-            (here[0], &[("host", "[::1]:3001")], Ok(())),
-            (here[1], &[("host", "[::1]:3001")], Ok(())),
-            (mapped, &[("host", "127.0.0.1:3001")], Ok(())),
-            (lan, &[("host", "10.0.0.5:3001")], Ok(())),
+    fn only_who_asks_from_this_machine_may() {
+        for (peer, own, host, expected) in [
+            ("127.0.0.1:4", "127.0.0.1:3", "127.0.0.1:3", Ok(())),
+            ("[::1]:4", "[::1]:3", "[::1]:3", Ok(())),
             (
-                here[0],
-                &[("host", "127.0.0.1:3001"), ("sec-fetch-site", "none")],
+                "[::ffff:127.0.0.1]:4",
+                "[::ffff:127.0.0.1]:3",
+                "127.0.0.1:3",
                 Ok(()),
             ),
+            ("10.0.0.5:4", "10.0.0.5:3", "10.0.0.5:3", Ok(())),
             (
-                here[0],
-                &[
-                    ("host", "127.0.0.1:3001"),
-                    ("sec-fetch-site", "same-origin"),
-                ],
-                Ok(()),
+                "10.0.0.6:4",
+                "10.0.0.5:3",
+                "10.0.0.5:3",
+                Err(Foreign::Machine),
             ),
-            (far, &[("host", "10.0.0.5:3001")], Err(Foreign::Machine)),
             (
-                here[0],
-                &[
-                    ("host", "127.0.0.1:3001"),
-                    ("origin", "https://example.com"),
-                ],
+                "10.0.0.6:4",
+                "127.0.0.1:3",
+                "127.0.0.1:3",
+                Err(Foreign::Machine),
+            ),
+        ] {
+            assert_eq!(check(peer, own, &[("host", host)]), expected, "{peer}");
+        }
+    }
+
+    #[test]
+    fn no_page_of_a_browser_may() {
+        let host = ("host", "localhost:3");
+        for (sent, expected) in [
+            (vec![host], Ok(())),
+            (vec![host, ("sec-fetch-site", "none")], Ok(())),
+            (vec![host, ("sec-fetch-site", "same-origin")], Ok(())),
+            (
+                vec![host, ("sec-fetch-site", "same-site")],
                 Err(Foreign::Page),
             ),
             (
-                here[0],
-                &[("host", "127.0.0.1:3001"), ("origin", "null")],
+                vec![host, ("sec-fetch-site", "cross-site")],
                 Err(Foreign::Page),
             ),
             (
-                here[0],
-                &[("host", "127.0.0.1:3001"), ("sec-fetch-site", "cross-site")],
+                vec![host, ("origin", "http://localhost:3")],
                 Err(Foreign::Page),
             ),
-            (
-                here[0],
-                &[("host", "127.0.0.1:3001"), ("sec-fetch-site", "same-site")],
-                Err(Foreign::Page),
-            ),
-            (
-                here[0],
-                &[("host", "rebound.example:3001")],
-                Err(Foreign::Host),
-            ),
-            (
-                here[0],
-                &[("host", "localhost.example:3001")],
-                Err(Foreign::Host),
-            ),
-            (here[0], &[("host", "10.0.0.5:3001")], Err(Foreign::Host)),
-            (here[0], &[("host", "")], Err(Foreign::Host)),
-            (here[0], &[], Err(Foreign::Host)),
-        ];
-        for ((peer, own), sent, expected) in cases {
-            let ends = Ends {
-                peer: peer.parse().unwrap(),
-                own: own.parse().unwrap(),
-            };
-            let mut headers = HeaderMap::new();
-            for (name, value) in *sent {
-                headers.insert(
-                    HeaderName::from_static(name),
-                    HeaderValue::from_static(value),
-                );
-            }
-            assert_eq!(check(&headers, ends), *expected, "{peer} {own} {sent:?}");
+            (vec![host, ("origin", "null")], Err(Foreign::Page)),
+            (vec![("host", "LOCALHOST")], Ok(())),
+            (vec![("host", "[::1]:4")], Ok(())),
+            (vec![("host", "rebound.example:3")], Err(Foreign::Host)),
+            (vec![("host", "localhost.example:3")], Err(Foreign::Host)),
+            (vec![("host", "10.0.0.5:3")], Err(Foreign::Host)),
+            (vec![("host", "")], Err(Foreign::Host)),
+            (vec![], Err(Foreign::Host)),
+        ] {
+            let checked = check("127.0.0.1:4", "127.0.0.1:3", &sent);
+            assert_eq!(checked, expected, "{sent:?}");
         }
     }
 }

@@ -8,6 +8,7 @@
 pub mod plan;
 pub mod template;
 pub mod server;
+pub mod ports;
 pub mod authority;
 mod door;
 mod api;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::io;
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use lift_gateway::{
     AuthorizerRules, Gateway, Integration, Limits, Management, Paths, Quota, RouteIntegration,
-    Rules, listener,
+    Rules,
 };
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -22,7 +21,7 @@ use tokio_util::task::TaskTracker;
 use crate::access::{Access, Signatures};
 use crate::api::{Api, Late};
 use crate::authority::Authority;
-use crate::door::{Door, INVOKE_PATH};
+use crate::door::Door;
 use crate::dynamodb;
 use crate::dynamodb::tables::{self, Made, TableError};
 use crate::faults::{Fault, Faults};
@@ -30,6 +29,7 @@ use crate::faulty::{Faulty, Shared};
 use crate::feed::{Detail, Feed};
 use crate::lambda::{self, Call, Failure, Fate, Freeze, Functions};
 use crate::plan::{self, Mapping, Plan, Schedule};
+use crate::ports::{Endpoint, InvokeUrl, Ports, named};
 use crate::streams::{self, InvokeFailed};
 use crate::traffic;
 
@@ -136,79 +136,6 @@ pub enum StartError {
     Table(#[from] TableError),
 }
 
-/// Where a plan's APIs listen: on one port after another. The first is there without an API, too.
-#[derive(Debug)]
-pub struct Ports {
-    /// The first port's address.
-    pub first: SocketAddr,
-    listeners: Vec<TcpListener>,
-}
-
-impl Ports {
-    /// Listens on the first port; port 0 takes a free one.
-    ///
-    /// # Errors
-    /// The port is taken or not allowed.
-    pub fn bind(first: SocketAddr) -> io::Result<Self> {
-        let listener = listener::bind(first)?;
-        Ok(Self {
-            first: listener.local_addr()?,
-            listeners: vec![listener],
-        })
-    }
-
-    /// Listens for the other APIs, of so many in all.
-    ///
-    /// # Errors
-    /// One of the ports that follow is taken, or there is none.
-    pub fn extend(&mut self, apis: usize) -> io::Result<()> {
-        for i in self.listeners.len()..apis {
-            let port = u16::try_from(i).ok();
-            let port = port.and_then(|i| self.first.port().checked_add(i));
-            let port = port.ok_or_else(|| io::Error::other("no ports after 65535"))?;
-            let next = SocketAddr::new(self.first.ip(), port);
-            let bound = listener::bind(next)
-                .map_err(|error| io::Error::new(error.kind(), format!("{next}: {error}")))?;
-            self.listeners.push(bound);
-        }
-        Ok(())
-    }
-}
-
-/// One API that accepts connections.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Endpoint {
-    /// The API's logical id.
-    pub api: String,
-    /// Where clients connect.
-    pub url: String,
-    /// The same over TLS.
-    pub tls_url: String,
-    /// What functions put before `/@connections/…`.
-    pub management_url: String,
-}
-
-impl Endpoint {
-    fn new(api: &plan::Api, domain: &str) -> Self {
-        let stage = &api.stage;
-        Self {
-            api: api.logical_id.clone(),
-            url: format!("ws://{domain}/{stage}"),
-            tls_url: format!("wss://{domain}/{stage}"),
-            management_url: format!("https://{domain}/{stage}"),
-        }
-    }
-}
-
-/// Where one function is invoked.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct InvokeUrl {
-    /// The function's name.
-    pub function: String,
-    /// What Lambda's `Invoke` is posted to.
-    pub invoke_url: String,
-}
-
 /// A plan that runs. Dropping it ends the functions.
 #[derive(Debug)]
 pub struct Dev {
@@ -299,11 +226,9 @@ impl Dev {
     pub fn invoke_urls(&self) -> Vec<InvokeUrl> {
         let at = &self.at;
         let functions = self.plan.functions.iter();
-        let urls = functions.map(|function| InvokeUrl {
-            function: function.name.clone(),
-            invoke_url: format!("http://{at}{INVOKE_PATH}{}/invocations", function.name),
-        });
-        urls.collect()
+        functions
+            .map(|function| InvokeUrl::new(&function.name, at))
+            .collect()
     }
 
     /// The functions, for whoever replaces their code.
@@ -542,15 +467,6 @@ pub(crate) fn make_state(directory: &Path) -> Result<PathBuf, StartError> {
 
 fn state_of(directory: &Path) -> PathBuf {
     directory.join(".lift")
-}
-
-/// How an address is written before its port; what listens everywhere is called by loopback.
-fn named(ip: std::net::IpAddr) -> String {
-    match ip {
-        ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
-        std::net::IpAddr::V4(ip) => ip.to_string(),
-        std::net::IpAddr::V6(ip) => format!("[{ip}]"),
-    }
 }
 
 /// The gateway's rules for an API of the plan.

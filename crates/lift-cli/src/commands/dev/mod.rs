@@ -9,7 +9,8 @@ use lift_dev::{
     build::build_all,
     feed::Feed,
     plan::Plan,
-    server::{Dev, Ports, Settings, StartError},
+    ports::Ports,
+    server::{Dev, Settings, StartError},
     watch::Watch,
 };
 use tokio::{

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 use lift_dev::{
     feed::{By, Detail, Direction, Entry, Feed, Happened, Opcode},
-    server::{Dev, Endpoint, InvokeUrl},
+    ports::{Endpoint, InvokeUrl},
+    server::Dev,
 };
 use tokio::sync::{mpsc, watch};
 
