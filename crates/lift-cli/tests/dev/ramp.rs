@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::running::{Running, children, project, within};
+use crate::running::{Running, project, within};
 
 /// Answers once as many invocations run as its message says.
 const CODE: &str = "
@@ -28,6 +28,20 @@ handler = "app.handler"
 code = "code"
 timeout_s = 60
 "#;
+
+/// The processes that a process has started and that run this program.
+fn children(parent: u32, program: &str) -> Vec<u32> {
+    let processes = fs::read_dir("/proc").unwrap();
+    let ids = processes.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+    ids.filter(|id: &u32| {
+        // `ID (NAME) STATE PARENT …`
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        let after = stat.rsplit_once(") ").map_or("", |(_, after)| after);
+        let line = fs::read_to_string(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        after.split(' ').nth(1) == Some(&parent.to_string()) && line.contains(program)
+    })
+    .collect()
+}
 
 async fn until_children(parent: u32, wanted: usize) {
     let reached = async {

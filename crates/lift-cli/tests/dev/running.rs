@@ -242,11 +242,6 @@ impl Shown {
         Client::connect(words.next().unwrap()).await
     }
 
-    /// The process.
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id().unwrap()
-    }
-
     /// Presses Ctrl-C.
     pub(crate) fn interrupt(&self) {
         interrupt(&self.child);
@@ -321,18 +316,4 @@ impl Client {
             other => panic!("no close: {other:?}"),
         }
     }
-}
-
-/// The processes that a process has started and that run this program.
-pub(crate) fn children(parent: u32, program: &str) -> Vec<u32> {
-    let processes = std::fs::read_dir("/proc").unwrap();
-    let ids = processes.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
-    ids.filter(|id: &u32| {
-        // `ID (NAME) STATE PARENT …`
-        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-        let after = stat.rsplit_once(") ").map_or("", |(_, after)| after);
-        let line = std::fs::read_to_string(format!("/proc/{id}/cmdline")).unwrap_or_default();
-        after.split(' ').nth(1) == Some(&parent.to_string()) && line.contains(program)
-    })
-    .collect()
 }
