@@ -12,7 +12,7 @@ use tokio::process::Command;
 
 use crate::feed::Feed;
 use crate::plan::{Inline, Plan};
-use crate::server::{make_state, state_of};
+use crate::server::{StartError, make_state};
 
 /// Time for one build.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(10 * 60);
@@ -25,8 +25,9 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Writes and builds what must be there before anything can run; equal commands once.
 ///
 /// # Errors
-/// A command fails, with its last lines in the error, or code in the template cannot be written.
-pub async fn build_all(plan: &Plan, directory: &Path, feed: &Feed) -> io::Result<()> {
+/// [`StartError::State`], or [`StartError::Build`] with the last lines of a command that fails or
+/// why code in the template cannot be written.
+pub async fn build_all(plan: &Plan, directory: &Path, feed: &Feed) -> Result<(), StartError> {
     let commands: BTreeSet<_> = plan
         .functions
         .iter()
@@ -34,12 +35,13 @@ pub async fn build_all(plan: &Plan, directory: &Path, feed: &Feed) -> io::Result
         .collect();
     let inline = || plan.functions.iter().filter_map(|f| f.inline.as_ref());
     if !commands.is_empty() || inline().next().is_some() {
-        make_state(&state_of(directory))?;
+        make_state(directory)?;
     }
-    inline().try_for_each(write)?;
+    inline().try_for_each(write).map_err(StartError::Build)?;
     for command in commands {
         let started = Instant::now();
-        build(command, directory).await?;
+        let built = build(command, directory).await;
+        built.map_err(StartError::Build)?;
         let took = started.elapsed().as_secs_f32();
         feed.notice(format!("built in {took:.1} s: {command}"));
     }

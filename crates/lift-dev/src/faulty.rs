@@ -12,7 +12,18 @@ use crate::lambda::{Fate, Functions, Routes};
 use crate::plan;
 
 /// The faults of the whole process.
-pub(crate) type Shared = Arc<Mutex<Faults>>;
+#[derive(Clone, Debug)]
+pub(crate) struct Shared(Arc<Mutex<Faults>>);
+
+impl Shared {
+    pub(crate) fn new(faults: Faults) -> Self {
+        Self(Arc::new(Mutex::new(faults)))
+    }
+
+    pub(crate) fn with<T>(&self, f: impl FnOnce(&mut Faults) -> T) -> T {
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
 
 /// The faults as they strike one API.
 #[derive(Clone, Debug)]
@@ -23,10 +34,6 @@ pub(crate) struct Faulty {
 }
 
 impl Faulty {
-    pub(crate) fn with<T>(&self, f: impl FnOnce(&mut Faults) -> T) -> T {
-        f(&mut self.faults.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
     /// Says that a fault strikes.
     pub(crate) fn say(&self, fault: Fault, connection: &str, at: &str) {
         self.feed.put(Entry::Fault {
@@ -73,13 +80,13 @@ impl Faulty {
         let (connection, at) = (invocation.connection_id, Routes::cause(&function));
         let say = |fault| self.say(fault, connection.as_str(), at);
         // All are drawn, so that none moves another's sequence.
-        let (lost, throttled, killed) = self.with(|faults| {
+        let (lost, throttled, killed) = self.faults.with(|faults| {
             let is_disconnect = function == Function::Disconnect;
             let lost = is_disconnect && faults.strikes(Fault::LoseDisconnect);
             let throttled = faults.strikes(Fault::Throttle);
             (lost, throttled, faults.strikes(Fault::Kill))
         });
-        let (late, wait) = self.with(|faults| match function {
+        let (late, wait) = self.faults.with(|faults| match function {
             Function::Disconnect => (faults.time(Fault::LateDisconnect), None),
             Function::Message { .. } => (None, faults.time(Fault::PostFirst)),
             Function::Authorizer | Function::Connect => (None, None),

@@ -51,6 +51,9 @@ pub enum Entry {
         /// Time that the environment's start took, where this invocation waited for one, in
         /// microseconds.
         cold_us: Option<u64>,
+        /// What to do about it, where a limit of this machine refused it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        help: Option<String>,
     },
     /// A line that a function wrote.
     Log {

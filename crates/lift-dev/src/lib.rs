@@ -8,8 +8,11 @@
 pub mod plan;
 pub mod template;
 pub mod server;
+pub mod ports;
 pub mod authority;
 mod door;
+mod api;
+mod caller;
 pub mod access;
 pub mod sigv4;
 pub mod faults;

@@ -3,16 +3,15 @@
 use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::io;
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use lift_gateway::{
     AuthorizerRules, Gateway, Integration, Limits, Management, Paths, Quota, RouteIntegration,
-    Rules, listener,
+    Rules,
 };
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -20,8 +19,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::{Access, Signatures};
+use crate::api::{Api, Late};
 use crate::authority::Authority;
-use crate::door::{Door, Late};
+use crate::door::Door;
 use crate::dynamodb;
 use crate::dynamodb::tables::{self, Made, TableError};
 use crate::faults::{Fault, Faults};
@@ -29,6 +29,7 @@ use crate::faulty::{Faulty, Shared};
 use crate::feed::{Detail, Feed};
 use crate::lambda::{self, Call, Failure, Fate, Freeze, Functions};
 use crate::plan::{self, Mapping, Plan, Schedule};
+use crate::ports::{Endpoint, InvokeUrl, Ports, named};
 use crate::streams::{self, InvokeFailed};
 use crate::traffic;
 
@@ -93,6 +94,18 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// What is kept has no place beside the template.
+    #[error("`{}` cannot be written", path.display())]
+    State {
+        /// The directory.
+        path: PathBuf,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// A function's code does not build.
+    #[error("a function's code does not build")]
+    Build(#[source] io::Error),
     /// API Gateway would not take an API.
     #[error("API `{api}`: {why}")]
     Api {
@@ -123,74 +136,12 @@ pub enum StartError {
     Table(#[from] TableError),
 }
 
-/// Where a plan's APIs listen: on one port after another.
-#[derive(Debug)]
-pub struct Ports {
-    /// The first API's address.
-    pub first: SocketAddr,
-    listeners: Vec<TcpListener>,
-}
-
-impl Ports {
-    /// Listens for the first API; port 0 takes a free one.
-    ///
-    /// # Errors
-    /// The port is taken or not allowed.
-    pub fn bind(first: SocketAddr) -> io::Result<Self> {
-        let listener = listener::bind(first)?;
-        Ok(Self {
-            first: listener.local_addr()?,
-            listeners: vec![listener],
-        })
-    }
-
-    /// Listens for the other APIs, of so many in all.
-    ///
-    /// # Errors
-    /// One of the ports that follow is taken, or there is none.
-    pub fn extend(&mut self, apis: usize) -> io::Result<()> {
-        for i in self.listeners.len()..apis {
-            let port = u16::try_from(i).ok();
-            let port = port.and_then(|i| self.first.port().checked_add(i));
-            let port = port.ok_or_else(|| io::Error::other("no ports after 65535"))?;
-            let next = SocketAddr::new(self.first.ip(), port);
-            let bound = listener::bind(next)
-                .map_err(|error| io::Error::new(error.kind(), format!("{next}: {error}")))?;
-            self.listeners.push(bound);
-        }
-        Ok(())
-    }
-}
-
-/// One API that accepts connections.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Endpoint {
-    /// The API's logical id.
-    pub api: String,
-    /// Where clients connect.
-    pub url: String,
-    /// The same over TLS.
-    pub tls_url: String,
-    /// What functions put before `/@connections/…`.
-    pub management_url: String,
-}
-
-impl Endpoint {
-    fn new(api: &plan::Api, domain: &str) -> Self {
-        let stage = &api.stage;
-        Self {
-            api: api.logical_id.clone(),
-            url: format!("ws://{domain}/{stage}"),
-            tls_url: format!("wss://{domain}/{stage}"),
-            management_url: format!("https://{domain}/{stage}"),
-        }
-    }
-}
-
 /// A plan that runs. Dropping it ends the functions.
 #[derive(Debug)]
 pub struct Dev {
     endpoints: Vec<Endpoint>,
+    /// The first port as URLs have it.
+    at: String,
     doors: Vec<(Door, TcpListener)>,
     authority: Authority,
     functions: Functions,
@@ -200,7 +151,7 @@ pub struct Dev {
 }
 
 impl Dev {
-    /// Creates tables and starts functions; `ports` are as many as there are APIs.
+    /// Creates tables and starts functions; `ports` are as many as there are APIs, and at least one.
     ///
     /// # Errors
     /// See [`StartError`].
@@ -211,8 +162,7 @@ impl Dev {
         feed: Feed,
     ) -> Result<Self, StartError> {
         let address = ports.first;
-        let state = &settings.state();
-        make_state(state).map_err(io(format!("`{}` cannot be made", state.display())))?;
+        let state = &make_state(&settings.directory)?;
         let host = named(address.ip());
         let authority = Authority::make(state, &host).map_err(io("no certificate can be made"))?;
         make_tables(&plan, &settings, &feed).await?;
@@ -236,33 +186,26 @@ impl Dev {
         };
         let functions = Functions::new(&plan, running, feed.clone())?;
 
-        let access = Access::new(settings.signatures, &plan).map(Arc::new);
-        let faults: Shared = Arc::new(Mutex::new(settings.faults.clone()));
+        let behind = Behind {
+            plan: &plan,
+            settings: &settings,
+            functions: &functions,
+            feed: &feed,
+            access: Access::new(settings.signatures, &plan).map(Arc::new),
+            faults: Shared::new(settings.faults.clone()),
+        };
         let mut doors = Vec::new();
         let mut endpoints = Vec::new();
-        for (api, listener) in plan.apis.iter().zip(ports.listeners) {
+        for (number, listener) in ports.listeners.into_iter().enumerate() {
             let address = listener.local_addr().map_err(io("a port has no address"))?;
             let domain = format!("{host}:{}", address.port());
-            let rules = rules(api, &plan, &domain, &settings)?;
-            let faulty = Faulty {
-                api: api.logical_id.as_str().into(),
-                faults: Arc::clone(&faults),
-                feed: feed.clone(),
-            };
-            let integration = faulty.clone().integration(api, &functions);
-            endpoints.push(Endpoint::new(api, &domain));
-            let door = Door {
-                gateway: gateway(rules, integration, &faulty.api, &feed),
-                functions: functions.clone(),
-                access: access.clone(),
-                faulty,
-                feed: feed.clone(),
-                late: Late::default(),
-            };
-            doors.push((door, listener));
+            let api = plan.apis.get(number);
+            endpoints.extend(api.map(|api| Endpoint::new(api, &domain)));
+            doors.push((behind.door(api, &domain)?, listener));
         }
         Ok(Self {
             endpoints,
+            at,
             doors,
             authority,
             functions,
@@ -276,6 +219,16 @@ impl Dev {
     #[must_use]
     pub fn endpoints(&self) -> &[Endpoint] {
         &self.endpoints
+    }
+
+    /// Where the functions are invoked, in the template's order.
+    #[must_use]
+    pub fn invoke_urls(&self) -> Vec<InvokeUrl> {
+        let at = &self.at;
+        let functions = self.plan.functions.iter();
+        functions
+            .map(|function| InvokeUrl::new(&function.name, at))
+            .collect()
     }
 
     /// The functions, for whoever replaces their code.
@@ -347,6 +300,42 @@ impl Dev {
                 feed.problem(format!("{error}{}", cause.unwrap_or_default()));
             }
         }
+    }
+}
+
+/// What is behind the ports.
+struct Behind<'a> {
+    plan: &'a Plan,
+    settings: &'a Settings,
+    functions: &'a Functions,
+    feed: &'a Feed,
+    access: Option<Arc<Access>>,
+    faults: Shared,
+}
+
+impl Behind<'_> {
+    fn door(&self, api: Option<&plan::Api>, domain: &str) -> Result<Door, StartError> {
+        Ok(Door {
+            functions: self.functions.clone(),
+            faults: self.faults.clone(),
+            api: api.map(|api| self.api(api, domain)).transpose()?,
+        })
+    }
+
+    fn api(&self, api: &plan::Api, domain: &str) -> Result<Api, StartError> {
+        let rules = rules(api, self.plan, domain, self.settings)?;
+        let faulty = Faulty {
+            api: api.logical_id.as_str().into(),
+            faults: self.faults.clone(),
+            feed: self.feed.clone(),
+        };
+        let integration = faulty.clone().integration(api, self.functions);
+        Ok(Api {
+            gateway: gateway(rules, integration, &faulty.api, self.feed),
+            access: self.access.clone(),
+            faulty,
+            late: Late::default(),
+        })
     }
 }
 
@@ -460,25 +449,24 @@ async fn tick(
     }
 }
 
-/// Where what is kept goes, for a template in this directory.
-pub(crate) fn state_of(directory: &Path) -> PathBuf {
-    directory.join(".lift")
-}
-
-/// Makes the directory of what is kept here, before anything is put into it.
-pub(crate) fn make_state(state: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(state.join("failures"))?;
+/// Makes the directory of what is kept, for a template in this one, before anything is put into it.
+///
+/// # Errors
+/// [`StartError::State`].
+pub(crate) fn make_state(directory: &Path) -> Result<PathBuf, StartError> {
+    let state = state_of(directory);
     // What is made is not for a repository.
-    std::fs::write(state.join(".gitignore"), "*\n")
+    std::fs::create_dir_all(state.join("failures"))
+        .and_then(|()| std::fs::write(state.join(".gitignore"), "*\n"))
+        .map_err(|source| StartError::State {
+            path: state.clone(),
+            source,
+        })?;
+    Ok(state)
 }
 
-/// How an address is written before its port; what listens everywhere is called by loopback.
-fn named(ip: std::net::IpAddr) -> String {
-    match ip {
-        ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
-        std::net::IpAddr::V4(ip) => ip.to_string(),
-        std::net::IpAddr::V6(ip) => format!("[{ip}]"),
-    }
+fn state_of(directory: &Path) -> PathBuf {
+    directory.join(".lift")
 }
 
 /// The gateway's rules for an API of the plan.

@@ -17,15 +17,17 @@ Examples:
 
 Functions are processes behind the Lambda Runtime API; nothing goes to AWS. API number i of the
 template, from 0, listens on the port plus i, for WebSocket, `@connections` and invocations, each
-plain and over TLS; `.lift/ca.pem` is the certificate to trust. What happens is shown on stderr as a
-table, or on stdout as JSON; changed code is built and replaced while connections stay open.
+plain and over TLS; without an API, the port itself takes invocations. Invocations and faults are taken
+from programs of this machine alone, not from web pages. `.lift/ca.pem`, beside the template, is the
+certificate to trust. What happens is shown on stderr as a table, or on stdout as JSON; changed code is
+built and replaced while connections stay open.
 
 Faults: throttle, kill, lose-disconnect, gone, gone-delivered, duplicate-records and reorder-records take
 a share, like 5%; cold-start, late-disconnect, post-first and answer-first a time up to 20 s, like 280ms.
 A PUT while it runs replaces them, but for those of records.
 
-It runs until Ctrl-C or SIGTERM, which drain connections, end the functions and leave with 0; a second one
-does not wait.";
+It runs until Ctrl-C or SIGTERM, which say what they wait for, drain connections, end the functions and
+leave with 0; a second one ends everything at once.";
 
 /// `lift dev`.
 #[derive(Debug, Group)]
@@ -33,7 +35,7 @@ pub struct DevArgs {
     /// SAM or CloudFormation template, or a `lift.toml` [default: the first of template.yaml, template.yml, template.json, lift.toml].
     #[arg(long, short, value_name = "FILE")]
     pub template: Option<PathBuf>,
-    /// Where the first API listens; the next one on the next port.
+    /// Where the first API listens, or invocations where there is none; the next API on the next port.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:3001")]
     pub listen: SocketAddr,
     /// A parameter of the template; repeatable.
@@ -66,13 +68,13 @@ pub struct DevArgs {
     /// Whether changed code is built and replaced.
     #[arg(long, value_name = "WHETHER", default_value = "on")]
     pub watch: Switch,
-    /// Processes of all functions at a time [default: 64].
+    /// Processes of all functions at a time; invocations over it are refused, as over an account's 1,000 on AWS [default: 64].
     #[arg(long, value_name = "N")]
     pub environments: Option<usize>,
-    /// Print one JSON object a line: each API once it accepts, then whatever happens.
+    /// Print one JSON object a line: each API once it accepts, or each function where there is none, then whatever happens.
     #[arg(long)]
     pub json: bool,
-    /// Say nothing but where APIs listen, problems and errors.
+    /// Say nothing but where to connect, problems, errors and what the end waits for.
     #[arg(long, short)]
     pub quiet: bool,
 }

@@ -1,12 +1,8 @@
 //! What happens to connections. Out: its lines, for programs and for people.
 
-use std::process::Stdio;
-
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::Command;
 
-use crate::running::{Client, Running, project, within};
+use crate::running::{Running, Shown, project};
 
 const TEMPLATE: &str = r#"
 [api.chat]
@@ -107,42 +103,6 @@ async fn what_happens_to_a_connection_is_told_in_order() {
     running.stop().await;
 }
 
-/// `lift dev` as a person runs it: its lines on stderr, and a client of the API that it names first.
-struct Shown {
-    child: tokio::process::Child,
-    lines: tokio::io::Lines<BufReader<tokio::process::ChildStderr>>,
-}
-
-impl Shown {
-    fn start(home: &tempfile::TempDir, flags: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lift"));
-        command
-            .args(["dev", "--listen", "127.0.0.1:0"])
-            .args(flags)
-            .current_dir(home.path())
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
-        let mut child = command.spawn().unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        Self { child, lines }
-    }
-
-    async fn line(&mut self) -> String {
-        let line = within("a line", self.lines.next_line()).await.unwrap();
-        let line = line.expect("lift dev ended before its line");
-        eprintln!("{line}");
-        line
-    }
-
-    async fn client(&mut self) -> Client {
-        let first = self.line().await;
-        let mut words = first.split_whitespace();
-        assert_eq!(words.next(), Some("chat"), "{first}");
-        Client::connect(words.next().unwrap()).await.unwrap()
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_reads_a_table() {
     let home = home();
@@ -185,7 +145,6 @@ async fn a_person_reads_a_table() {
         "$disconnect ok",
     ];
     assert_eq!(rows.iter().map(columns).collect::<Vec<_>>(), expected);
-    shown.child.kill().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -201,5 +160,95 @@ async fn quiet_leaves_the_urls_and_what_is_wrong() {
         line.contains("problem      function `talk`: RequestId: ") && line.ends_with(expected),
         "{line}"
     );
-    shown.child.kill().await.unwrap();
+}
+
+/// A runtime of its own that writes, and fails with, what a terminal would obey.
+const HOSTILE: &str = r"
+import http.client, json, os
+def call(method, path, body=None):
+    connection = http.client.HTTPConnection(os.environ['AWS_LAMBDA_RUNTIME_API'])
+    connection.request(method, '/2018-06-01/runtime/invocation/' + path, body)
+    response = connection.getresponse()
+    response.read()
+    return response
+while True:
+    id = call('GET', 'next').headers['Lambda-Runtime-Aws-Request-Id']
+    print('a\x1b[2J\x9b2J\tb\x7fc\rd', flush=True)
+    error = 'x\x1b]0;owned\x07\n12:00:00.000  note         all is well'
+    call('POST', id + '/error', json.dumps({'errorType': error, 'errorMessage': 'no'}))
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_terminal_obeys_what_a_function_writes() {
+    let python = r#"runtime = "python3.12"
+handler = "app.handler""#;
+    let template = TEMPLATE.replace(python, r#"command = ["python3", "app.py"]"#);
+    let home = project(&[("lift.toml", &template), ("app.py", HOSTILE)]);
+    let mut shown = Shown::start(&home, &[]);
+    assert!(shown.try_client().await.is_err(), "`$connect` fails");
+    let (mut log, mut invocation) = (String::new(), String::new());
+    while log.is_empty() || invocation.is_empty() {
+        let line = shown.line().await;
+        let controls = |c: char| c.is_control() && c != '\t';
+        assert!(!line.contains(controls), "{line:?}");
+        assert!(!line.starts_with("12:00:00.000"), "{line}");
+        if line.contains(r"talk | a\u") {
+            log.clone_from(&line);
+        }
+        if line.contains("$connect") {
+            invocation = line;
+        }
+    }
+    let written = "talk | a\\u001b[2J\\u009b2J\tb\\u007fc\\u000dd";
+    assert!(log.ends_with(written), "{log:?}");
+    let outcome = "x\\u001b]0;owned\\u0007\\u000a12:00:00.000  note         all is well";
+    assert!(invocation.contains(outcome), "{invocation:?}");
+}
+
+/// Built by a command that waits for the file `go`, after one that does not, and with a resource that
+/// is skipped.
+const BUILT: &str = r#"
+Transform: AWS::Serverless-2016-10-31
+Resources:
+  Chat:
+    Type: AWS::Serverless::WebSocketApi
+    Properties:
+      StageName: dev
+      RouteSelectionExpression: $request.body.action
+      Routes: { $default: { FunctionArn: !GetAtt Fast.Arn } }
+  Topic: { Type: AWS::SNS::Topic }
+  Fast:
+    Type: AWS::Serverless::Function
+    Properties: { Runtime: python3.12, Handler: app.handler, CodeUri: . }
+    Metadata: { Lift: { Build: 'echo fast' } }
+  Slow:
+    Type: AWS::Serverless::Function
+    Properties: { Runtime: python3.12, Handler: app.handler, CodeUri: . }
+    Metadata: { Lift: { Build: 'while [ ! -e go ]; do sleep 0.01; done' } }
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn json_begins_with_the_apis_and_goes_on_with_what_was_before() {
+    let home = project(&[("template.yaml", BUILT), ("app.py", CODE), ("go", "")]);
+    let template = home.path().join("template.yaml");
+    // It takes the first line for an API.
+    let mut running = Running::start(&template, &[]).await;
+    for expected in ["template, line 10", "built in", "built in"] {
+        let line = running.line(|_| true).await;
+        let text = line["text"].as_str().unwrap_or_default();
+        assert!(text.starts_with(expected), "{line}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_sees_what_happens_before_the_apis_accept() {
+    let home = project(&[("template.yaml", BUILT), ("app.py", CODE)]);
+    let mut shown = Shown::start(&home, &[]);
+    for expected in ["template, line 10", "built in"] {
+        let line = shown.line().await;
+        assert!(line.contains(&format!("note         {expected}")), "{line}");
+    }
+    std::fs::write(home.path().join("go"), "").unwrap();
+    while !shown.line().await.starts_with("Chat  ws://") {}
 }

@@ -17,3 +17,7 @@ mod schedules;
 mod hostile_functions;
 mod ramp;
 mod ports;
+mod without_api;
+mod callers;
+mod stopping;
+mod refused;

@@ -86,7 +86,11 @@ async fn environments_scale_out_to_the_limit_and_in_when_idle() {
         clients.push(client);
     }
     let throttled = |line: &serde_json::Value| line["outcome"] == "TooManyRequestsException";
-    running.line(throttled).await;
+    let refused = running.line(throttled).await;
+    assert_eq!(
+        refused["help"],
+        "none of at most 5 environments is free; `--environments` allows more"
+    );
     fs::write(home.path().join("code/here-6-0"), "").unwrap();
     let mut refused = 0;
     for client in &mut clients {

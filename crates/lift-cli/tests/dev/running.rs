@@ -8,7 +8,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::net::TcpStream;
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{self, Message};
 
@@ -37,6 +37,7 @@ pub(crate) struct Running {
     lines: Lines<BufReader<ChildStdout>>,
     /// A line that was looked at and is to be found again.
     kept: Option<Value>,
+    /// Where APIs accept; without one, where the first function is invoked.
     pub(crate) urls: Vec<String>,
     pub(crate) management: Vec<String>,
 }
@@ -45,7 +46,7 @@ impl Running {
     pub(crate) async fn start(template: &Path, flags: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lift"));
         command
-            .args(["dev", "--json", "--listen", "127.0.0.1:0", "--template"])
+            .args(["dev", "--json", "--template"])
             .arg(template)
             .args(flags)
             .env(
@@ -55,6 +56,9 @@ impl Running {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true);
+        if !flags.contains(&"--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut running = Self {
@@ -64,24 +68,15 @@ impl Running {
             urls: Vec::new(),
             management: Vec::new(),
         };
-        let first = within_time(BUILT_WITHIN, "the first API", running.first()).await;
+        let first = within_time(BUILT_WITHIN, "the first line", running.read()).await;
+        if let Some(url) = first["invoke_url"].as_str() {
+            running.urls.push(url.to_owned());
+            return running;
+        }
         running.urls.push(first["url"].as_str().unwrap().to_owned());
         let management = first["management_url"].as_str().unwrap();
         running.management.push(management.to_owned());
         running
-    }
-
-    /// The line with the URL; what is said before it is found again by the next look.
-    async fn first(&mut self) -> Value {
-        let mut before = None;
-        loop {
-            let line = self.read().await;
-            if line.get("url").is_some() {
-                self.kept = before;
-                return line;
-            }
-            before.get_or_insert(line);
-        }
     }
 
     async fn read(&mut self) -> Value {
@@ -167,8 +162,7 @@ impl Running {
     }
 
     pub(crate) fn authority(&self) -> &str {
-        let url = self.urls[0].trim_start_matches("ws://");
-        url.split('/').next().unwrap()
+        self.urls[0].split('/').nth(2).unwrap()
     }
 
     pub(crate) async fn client(&self, query: &str) -> Client {
@@ -178,6 +172,11 @@ impl Running {
 
     pub(crate) async fn try_client(&self, query: &str) -> Result<Client, tungstenite::Error> {
         Client::connect(&format!("{}{query}", self.urls[0])).await
+    }
+
+    /// Its exit status, once it has ended by itself.
+    pub(crate) async fn ended(mut self) -> std::process::ExitStatus {
+        within("the end", self.child.wait()).await.unwrap()
     }
 
     /// Ends as Ctrl-C does, and nobody reads what it still says; its exit status.
@@ -197,11 +196,62 @@ impl Running {
         status.unwrap()
     }
 
-    fn interrupt(&self) {
-        let id = i32::try_from(self.child.id().unwrap()).unwrap();
-        let process = rustix::process::Pid::from_raw(id).unwrap();
-        rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
+    /// Presses Ctrl-C.
+    pub(crate) fn interrupt(&self) {
+        interrupt(&self.child);
     }
+}
+
+/// `lift dev` as a person runs it: its lines on stderr, and a client of the API that it names first.
+pub(crate) struct Shown {
+    child: Child,
+    lines: Lines<BufReader<ChildStderr>>,
+}
+
+impl Shown {
+    pub(crate) fn start(home: &tempfile::TempDir, flags: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lift"));
+        command
+            .args(["dev", "--listen", "127.0.0.1:0"])
+            .args(flags)
+            .current_dir(home.path())
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    pub(crate) async fn line(&mut self) -> String {
+        let line = within("a line", self.lines.next_line()).await.unwrap();
+        let line = line.expect("lift dev ended before its line");
+        eprintln!("{line}");
+        line
+    }
+
+    /// A client of the API `chat`, whose line is the next one.
+    pub(crate) async fn client(&mut self) -> Client {
+        self.try_client().await.unwrap()
+    }
+
+    pub(crate) async fn try_client(&mut self) -> Result<Client, tungstenite::Error> {
+        let first = self.line().await;
+        let mut words = first.split_whitespace();
+        assert_eq!(words.next(), Some("chat"), "{first}");
+        Client::connect(words.next().unwrap()).await
+    }
+
+    /// Presses Ctrl-C.
+    pub(crate) fn interrupt(&self) {
+        interrupt(&self.child);
+    }
+}
+
+fn interrupt(child: &Child) {
+    let id = i32::try_from(child.id().unwrap()).unwrap();
+    let process = rustix::process::Pid::from_raw(id).unwrap();
+    rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
 }
 
 /// As `GET` shows a set of faults: in the order of their kinds.

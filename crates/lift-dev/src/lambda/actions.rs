@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::Fate;
 use super::environment;
 use super::event::{Event, ExtensionEvent};
-use super::failure::{Failure, report};
+use super::failure::{Ceiling, Failure, report};
 use super::host::{Host, Running, Seat, State, Waiter};
 use super::pool::{Action, EnvironmentId, InitError, Reason, Subscription, Ticket};
 use crate::feed::Entry;
@@ -206,6 +206,13 @@ impl Host {
             },
             took_us: micros(now.saturating_duration_since(waiter.since)),
             cold_us: waiter.cold.map(micros),
+            help: match &result {
+                Err(Failure::Throttled(Ceiling::Environments)) => Some(format!(
+                    "none of at most {} environments is free; `--environments` allows more",
+                    self.settings.environments_max
+                )),
+                Ok(_) | Err(_) => None,
+            },
         });
         // The caller may have left; the function ran all the same.
         _ = waiter.answer.send(result);

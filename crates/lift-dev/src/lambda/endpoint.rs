@@ -2,6 +2,8 @@
 //!
 //! Source: "Lambda API reference", `Invoke`.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
@@ -19,6 +21,9 @@ use super::{Fate, Functions, random};
 
 /// Most bytes of a synchronous event: 6 MiB.
 const PAYLOAD_BYTES_MAX: usize = 6 * 1024 * 1024;
+
+/// Time for them, as long as a post to `@connections` has.
+const PAYLOAD_TIME: Duration = Duration::from_secs(10);
 
 impl Functions {
     /// Answers `POST /2015-03-31/functions/NAME/invocations`; nothing for other paths.
@@ -56,27 +61,10 @@ impl Functions {
             return refused(404, "ResourceNotFoundException", &message);
         };
         let headers = request.headers().clone();
-        let payload = match Limited::new(request.into_body(), PAYLOAD_BYTES_MAX)
-            .collect()
-            .await
-        {
-            Ok(payload) => payload.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => {
-                return too_large(PAYLOAD_BYTES_MAX + 1, PAYLOAD_BYTES_MAX);
-            }
-            Err(error) => {
-                return refused(400, "InvalidRequestContentException", &error.to_string());
-            }
+        let payload = match payload(request.into_body()).await {
+            Ok(payload) => payload,
+            Err(refused) => return *refused,
         };
-        let payload = if payload.is_empty() {
-            Bytes::from("{}")
-        } else {
-            payload
-        };
-        if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(&payload) {
-            let message = format!("Could not parse request body into json: {error}");
-            return refused(400, "InvalidRequestContentException", &message);
-        }
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let request = Request {
             request_id: request_id.to_owned(),
@@ -103,6 +91,36 @@ impl Functions {
                 refused(400, "InvalidParameterValueException", &message)
             }
         }
+    }
+}
+
+/// The event in a request's body; nothing is an empty object.
+async fn payload<B>(body: B) -> Result<Bytes, Box<Response<Full<Bytes>>>>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    let wrong = |message: &str| Box::new(refused(400, "InvalidRequestContentException", message));
+    let whole = Limited::new(body, PAYLOAD_BYTES_MAX).collect();
+    let payload = match tokio::time::timeout(PAYLOAD_TIME, whole).await {
+        Ok(Ok(payload)) => payload.to_bytes(),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            return Err(Box::new(too_large(
+                PAYLOAD_BYTES_MAX + 1,
+                PAYLOAD_BYTES_MAX,
+            )));
+        }
+        Ok(Err(error)) => return Err(wrong(&error.to_string())),
+        Err(_late) => return Err(Box::new(empty(408))),
+    };
+    if payload.is_empty() {
+        return Ok(Bytes::from("{}"));
+    }
+    match serde_json::from_slice::<serde::de::IgnoredAny>(&payload) {
+        Ok(_) => Ok(payload),
+        Err(error) => Err(wrong(&format!(
+            "Could not parse request body into json: {error}"
+        ))),
     }
 }
 

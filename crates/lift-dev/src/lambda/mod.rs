@@ -270,6 +270,13 @@ impl Functions {
         names.zip(counts).collect()
     }
 
+    /// How many invocations have no answer yet.
+    #[must_use]
+    pub fn invocations(&self) -> usize {
+        let state = self.owner.host.state.lock();
+        state.unwrap_or_else(PoisonError::into_inner).calls.len()
+    }
+
     /// Takes nothing any more and ends all environments, with the grace that extensions have.
     pub async fn shut_down(&self) {
         let host = &self.owner.host;

@@ -9,13 +9,17 @@ use lift_dev::{
     build::build_all,
     feed::Feed,
     plan::Plan,
-    server::{Dev, Ports, Settings},
+    ports::Ports,
+    server::{Dev, Settings, StartError},
     watch::Watch,
 };
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::screen::Screen;
+use self::screen::{Screen, Stage};
 use crate::{
     args::dev::{DevArgs, Switch},
     config::Aws,
@@ -53,12 +57,14 @@ async fn dev(args: DevArgs) -> Result<(), Failure> {
         quiet: args.quiet,
     };
     let (feed, happened) = Feed::with_detail(screen.detail());
+    let (stage, stages) = watch::channel(Stage::Starting);
     let showing = TaskTracker::new();
-    showing.spawn_blocking(move || screen.follow(happened));
+    let shown = screen.follow(happened, stages);
+    showing.spawn_blocking(move || tokio::runtime::Handle::current().block_on(shown));
     showing.close();
     let ran = serve(
         &args,
-        screen,
+        (screen, &stage),
         &template,
         (plan, settings, ports),
         feed.clone(),
@@ -69,7 +75,7 @@ async fn dev(args: DevArgs) -> Result<(), Failure> {
         ended.map_err(|error| failed("DynamoDB Local does not end", &error))?;
     }
     let missed = feed.missed();
-    drop(feed);
+    stage.send_replace(Stage::Ended);
     let shown = tokio::time::timeout(LAST_LINES, showing.wait()).await;
     if shown.is_ok() && missed > 0 {
         say(&format!(
@@ -82,7 +88,7 @@ async fn dev(args: DevArgs) -> Result<(), Failure> {
 /// Builds, starts and runs until the first Ctrl-C or SIGTERM; a second one does not wait.
 async fn serve(
     args: &DevArgs,
-    screen: Screen,
+    (screen, stage): (Screen, &watch::Sender<Stage>),
     template: &Path,
     (plan, settings, ports): (Plan, Settings, Ports),
     feed: Feed,
@@ -94,7 +100,7 @@ async fn serve(
     let directory = settings.directory.clone();
     let starting = async {
         let building = build_all(&plan, &directory, &feed).await;
-        building.map_err(|error| failed("a function's code does not build", &error))?;
+        building.map_err(|error| not_started(&error))?;
         let watch = match args.watch {
             Switch::On => Some(
                 Watch::start(&plan, &directory, template)
@@ -103,7 +109,7 @@ async fn serve(
             Switch::Off => None,
         };
         let started = Dev::start(plan, settings, ports, feed.clone()).await;
-        let running = started.map_err(|error| failed("the template does not run", &error))?;
+        let running = started.map_err(|error| not_started(&error))?;
         Ok((running, watch))
     };
     let (running, watch) = tokio::select! {
@@ -111,20 +117,28 @@ async fn serve(
         stopped = stop.next() => return Err(stopped),
     };
     screen.begin(args, &running)?;
+    stage.send_replace(Stage::Running);
+    let functions = running.functions().clone();
     let shutdown = CancellationToken::new();
     let watching = TaskTracker::new();
     if let Some(watch) = watch {
-        let functions = running.functions().clone();
-        watching.spawn(watch.follow(functions, feed, shutdown.clone()));
+        watching.spawn(watch.follow(functions.clone(), feed.clone(), shutdown.clone()));
     }
     watching.close();
-    let mut run = std::pin::pin!(running.run(shutdown.clone()));
+    let mut ended = std::pin::pin!(async {
+        running.run(shutdown.clone()).await;
+        shutdown.cancel();
+        watching.wait().await;
+    });
     tokio::select! {
-        () = &mut run => return Ok(()),
-        _first = stop.next() => shutdown.cancel(),
+        () = &mut ended => return Ok(()),
+        _first = stop.next() => {}
     }
+    screen.ending(functions.invocations(), &feed);
+    shutdown.cancel();
+    drop(functions);
     tokio::select! {
-        () = async { run.await; watching.wait().await } => Ok(()),
+        () = ended => Ok(()),
         stopped = stop.next() => Err(stopped),
     }
 }
@@ -155,6 +169,24 @@ impl Stop {
             "functions are ended with this process",
         )
     }
+}
+
+fn not_started(error: &StartError) -> Failure {
+    let (what, cause, help) = match error {
+        StartError::Build(cause) => (
+            "a function's code does not build",
+            chain(cause),
+            "the command runs in the template's directory; docs/dev-templates.md says how to give another",
+        ),
+        StartError::State { .. } => (
+            "the template's directory takes no `.lift`",
+            chain(error),
+            "certificates and failed events are kept in `.lift` beside the template: make the directory \
+             writable, or run a copy of the project that is",
+        ),
+        _ => return failed("the template does not run", error),
+    };
+    Failure::new(Exit::Failed, what, cause, help)
 }
 
 fn failed(what: &str, error: &(dyn std::error::Error + 'static)) -> Failure {

@@ -4,14 +4,15 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 use lift_dev::{
-    feed::{By, Detail, Direction, Entry, Happened, Opcode},
-    server::{Dev, Endpoint},
+    feed::{By, Detail, Direction, Entry, Feed, Happened, Opcode},
+    ports::{Endpoint, InvokeUrl},
+    server::Dev,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::{
     args::dev::DevArgs,
-    failure::Failure,
+    failure::{Failure, harmless},
     output::{print, say},
 };
 
@@ -23,6 +24,17 @@ const TOGETHER_MAX: usize = 256;
 pub(super) struct Screen {
     pub(super) json: bool,
     pub(super) quiet: bool,
+}
+
+/// How far `lift dev` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Nothing accepts.
+    Starting,
+    /// It was said where clients connect.
+    Running,
+    /// What still happens matters to nobody.
+    Ended,
 }
 
 impl Screen {
@@ -37,6 +49,9 @@ impl Screen {
                 } = endpoint;
                 say(&format!("{api}  {url}  {tls_url}"));
             }
+        }
+        if running.endpoints().is_empty() {
+            self.begin_without_api(running)?;
         }
         if self.quiet || self.json {
             return Ok(());
@@ -64,6 +79,37 @@ impl Screen {
         Ok(())
     }
 
+    /// Without an API, what can be done is to invoke functions.
+    fn begin_without_api(self, running: &Dev) -> Result<(), Failure> {
+        for invoke in running.invoke_urls() {
+            if self.json {
+                print(&format!("{}\n", serde_json::json!(invoke)))?;
+            } else {
+                let InvokeUrl {
+                    function,
+                    invoke_url,
+                } = invoke;
+                say(&format!("{function}  {invoke_url}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Says what the end waits for.
+    pub(super) fn ending(self, invocations: usize, feed: &Feed) {
+        let waits = match invocations {
+            0 => String::new(),
+            1 => ", when 1 invocation has ended".to_owned(),
+            more => format!(", when {more} invocations have ended"),
+        };
+        let text = format!("stopping{waits}; a second Ctrl-C ends it at once");
+        if self.json {
+            feed.notice(text);
+        } else {
+            say(&text);
+        }
+    }
+
     /// How much it shows of what happens.
     pub(super) fn detail(self) -> Detail {
         if self.quiet {
@@ -73,44 +119,77 @@ impl Screen {
         }
     }
 
-    /// Shows whatever happens; it may wait for who reads.
-    pub(super) fn follow(self, mut happened: mpsc::Receiver<Happened>) {
+    /// Shows whatever happens; it may block for who reads. JSON begins with the APIs: until these
+    /// are said, the rest waits in its queue.
+    pub(super) async fn follow(
+        self,
+        mut happened: mpsc::Receiver<Happened>,
+        mut stages: watch::Receiver<Stage>,
+    ) {
+        if self.json {
+            _ = stages.wait_for(|stage| *stage != Stage::Starting).await;
+        }
         let mut together = Vec::new();
-        while happened.blocking_recv_many(&mut together, TOGETHER_MAX) > 0 {
-            let each = together.drain(..);
-            if self.json {
-                let json = each.map(|happened| {
-                    serde_json::to_string(&happened).expect("string keys and plain values") + "\n"
-                });
-                // Whoever read it is gone; the functions run on.
-                _ = print(&json.collect::<String>());
-            } else {
-                say(&each
-                    .map(|happened| line(&happened))
-                    .collect::<Vec<_>>()
-                    .join("\n"));
+        loop {
+            let count = tokio::select! {
+                count = happened.recv_many(&mut together, TOGETHER_MAX) => count,
+                _ = stages.wait_for(|stage| *stage == Stage::Ended), if !happened.is_closed() => {
+                    happened.close();
+                    continue;
+                }
+            };
+            if count == 0 {
+                return;
             }
+            self.show(together.drain(..));
+        }
+    }
+
+    fn show(self, each: impl Iterator<Item = Happened>) {
+        if self.json {
+            let json = each.map(|happened| {
+                serde_json::to_string(&happened).expect("string keys and plain values") + "\n"
+            });
+            // Whoever read it is gone; the functions run on.
+            _ = print(&json.collect::<String>());
+        } else {
+            say(&each
+                .map(|happened| line(&happened))
+                .collect::<Vec<_>>()
+                .join("\n"));
         }
     }
 }
 
 /// One thing that happened, in the table's columns.
 fn line(happened: &Happened) -> String {
-    let row = row(&happened.entry);
     let at_ms = i64::try_from(happened.at_ms).unwrap_or_default();
     let at = Timestamp::from_millisecond(at_ms).unwrap_or_default();
+    let at = at.strftime("%H:%M:%S%.3f");
+    if let Some((event, text)) = said(&happened.entry) {
+        let lines: Vec<_> = text.split('\n').map(shown).collect();
+        let text = format!("{at}  {event:<12} {}", lines.join(INDENTED));
+        return text.trim_end().to_owned();
+    }
     let Row {
         event,
         whom,
         result,
         amount,
         rest,
-    } = row;
-    let columns = format!(
-        "{}  {event:<12} {whom:<20} {result:<12} {amount:>10}  {rest}",
-        at.strftime("%H:%M:%S%.3f")
-    );
+    } = row(&happened.entry);
+    let (event, whom, result, rest) = (shown(&event), shown(whom), shown(&result), shown(&rest));
+    let columns = format!("{at}  {event:<12} {whom:<20} {result:<12} {amount:>10}  {rest}");
     columns.trim_end().to_owned()
+}
+
+/// A further line of what is said in words, so that it cannot be taken for something that happened.
+const INDENTED: &str = "\n              ";
+
+/// Text that comes from functions, clients or builds, without what a terminal would obey.
+fn shown(text: &str) -> String {
+    let between_tabs: Vec<_> = text.split('\t').map(harmless).collect();
+    between_tabs.join("\t")
 }
 
 /// What the columns hold.
@@ -137,15 +216,18 @@ fn row(entry: &Entry) -> Row<'_> {
             outcome,
             took_us,
             cold_us,
+            help,
             ..
         } => Row {
             event: cause.into(),
             whom: function,
             result: outcome.into(),
             amount: milliseconds(*took_us),
-            rest: cold_us
-                .map_or_else(String::new, |us| format!("start {}", milliseconds(us)))
-                .into(),
+            rest: match (cold_us, help) {
+                (_, Some(help)) => help.into(),
+                (Some(us), None) => format!("start {}", milliseconds(*us)).into(),
+                (None, None) => "".into(),
+            },
         },
         Entry::Management {
             method,
@@ -175,7 +257,7 @@ fn row(entry: &Entry) -> Row<'_> {
         | Entry::Frame { .. }
         | Entry::Closed { .. }
         | Entry::Fault { .. } => of_connection(entry),
-        other => said(other),
+        _ => Row::default(),
     }
 }
 
@@ -265,16 +347,12 @@ fn frame(entry: &Entry) -> Row<'_> {
 }
 
 /// What is said in words, over the columns behind the first.
-fn said(entry: &Entry) -> Row<'_> {
-    let (event, text) = match entry {
-        Entry::Notice { text } => ("note", text.replace('\n', "\n              ")),
-        Entry::Problem { text } => ("problem", text.replace('\n', "\n              ")),
-        Entry::Log { function, line } => ("log", format!("{function} | {line}")),
-        _ => return Row::default(),
-    };
-    Row {
-        event: format!("{event:<12} {text}").into(),
-        ..Row::default()
+fn said(entry: &Entry) -> Option<(&'static str, Cow<'_, str>)> {
+    match entry {
+        Entry::Notice { text } => Some(("note", text.into())),
+        Entry::Problem { text } => Some(("problem", text.into())),
+        Entry::Log { function, line } => Some(("log", format!("{function} | {line}").into())),
+        _ => None,
     }
 }
 

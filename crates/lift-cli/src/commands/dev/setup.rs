@@ -15,7 +15,8 @@ use lift_dev::{
     faults::Faults,
     lambda::{ACCESS_KEY_ID, Freeze, SECRET_ACCESS_KEY},
     plan::Plan,
-    server::{Ports, Settings},
+    ports::Ports,
+    server::Settings,
     sigv4::Credentials,
     template,
 };

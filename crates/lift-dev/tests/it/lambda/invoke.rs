@@ -1,11 +1,13 @@
 //! In: Lambda's `Invoke` over HTTP, and events that are queued. Out: the responses, tries and records.
 
+use std::convert::Infallible;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
+use http_body_util::{Full, StreamBody};
+use hyper::body::Frame;
 use lift_dev::lambda::{Refused, Settings};
 use lift_dev::plan::{Asynchronous, Destination};
 use serde_json::{Value, json};
@@ -155,6 +157,24 @@ async fn invoke_answers_as_lambda_does() {
         assert_eq!((words.as_str(), body), (expected, answer), "{name}");
     }
     assert!(post(&run, "/2015-03-31/functions", &[], "").await.is_none());
+    run.functions.shut_down().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_is_waited_for_ten_seconds() {
+    let run = run();
+    let request = Request::post("http://localhost/2015-03-31/functions/one/invocations");
+    let never = futures_util::stream::pending::<Result<Frame<Bytes>, Infallible>>();
+    let request = request.body(StreamBody::new(never)).expect("a request");
+    let begun = tokio::time::Instant::now();
+    let answering = tokio::time::timeout(SOON, run.functions.handle(request));
+    let response = answering.await.expect("an answer").expect("it is one");
+    assert_eq!(response.status(), 408);
+    let took = begun.elapsed();
+    assert!(
+        (Duration::from_secs(10)..Duration::from_secs(11)).contains(&took),
+        "{took:?}"
+    );
     run.functions.shut_down().await;
 }
 
