@@ -130,7 +130,7 @@ async fn measure(
         sockets.push(open(url).await?);
     }
     // An environment starts for each message that is under way.
-    let warm = Duration::from_secs(if connections > 1 { 10 } else { 2 });
+    let warm = Duration::from_secs(if connections > 1 { 30 } else { 2 });
     (sockets, _) = run(sockets, warm).await?;
     let before = process.map(cpu).transpose()?;
     let started = Instant::now();
