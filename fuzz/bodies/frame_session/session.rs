@@ -245,6 +245,12 @@ impl Driver {
             };
             assert_eq!(
                 before - self.budget.taken(),
+                0,
+                "counted until it is written"
+            );
+            self.session.written();
+            assert_eq!(
+                before - self.budget.taken(),
                 frame.len(),
                 "the budget's count"
             );
