@@ -23,8 +23,8 @@ use crate::session::{Action, Input, Invoke, InvokeError, Session, Timestamp};
 use crate::socket::Socket;
 use crate::{Answer, ConnectionId, Integration, Invocation, Limits};
 
-/// Events of one connection that functions are working on, in bytes; at it, the gateway
-/// reads no further message, as at [`Limits::in_flight_max`]. Otherwise 128 large messages of each of some
+/// Events of one connection that functions are working on, in bytes; at it, the gateway reads no
+/// further message, as at [`Limits::in_flight_max`]. Otherwise 128 large messages of each of some
 /// clients are before everybody else's next one, and in memory.
 const IN_FLIGHT_BYTES_MAX: usize = 64 * 1024;
 

@@ -340,8 +340,8 @@ pub struct Limits {
     pub message_rate: Option<Rate>,
     /// Messages of one connection; above it 1008.
     pub client_rate: Option<Rate>,
-    /// Invocations for one connection's messages at a time; at it, the gateway reads no
-    /// further message.
+    /// Invocations for one connection's messages at a time; at it, the gateway reads no further
+    /// message.
     pub in_flight_max: usize,
     /// Messages that wait to be written to one connection; at it, posts get 429.
     pub queued_messages_max: usize,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use lift::app::App;
 use lift::error::Error;
+use lift::extract::Payload;
 use lift_gateway::Limits;
 use lift_server::server::{Options, Server, Tls};
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -156,7 +157,7 @@ async fn a_close_by_the_gateway_ends_tls_too() {
 /// As over TCP (`crates/lift-gateway/tests/it/room.rs`): what TLS holds must leave in small parts, too.
 #[tokio::test]
 async fn a_client_that_reads_slowly_and_steadily_stays() {
-    const ECHOES: usize = 12;
+    const ANSWERS: usize = 3;
     let limits = |limits: &mut Limits| limits.stalled = Duration::from_secs(2);
     let served = Served::start(limits).await;
     let socket = TcpSocket::new_v4().unwrap();
@@ -164,10 +165,9 @@ async fn a_client_that_reads_slowly_and_steadily_stays() {
     let mut socket = served
         .open(socket.connect(served.address).await.unwrap())
         .await;
-    let payload = "x".repeat(30 * 1024);
-    for id in 0..ECHOES {
-        let echo = format!(r#"{{"action":"echo","id":"{id}","payload":"{payload}"}}"#);
-        socket.send(Message::text(echo)).await.unwrap();
+    for _ in 0..ANSWERS {
+        let ask = r#"{"action":"large","payload":102400}"#;
+        socket.send(Message::text(ask)).await.unwrap();
     }
     let mut stream = socket.into_inner();
     let (mut read, mut some) = (Vec::new(), [0; 2048]);
@@ -177,7 +177,7 @@ async fn a_client_that_reads_slowly_and_steadily_stays() {
         let count = stream.read(&mut some).await.unwrap();
         read.extend_from_slice(&some[..count]);
     }
-    while read.len() < ECHOES * payload.len() {
+    while read.len() < ANSWERS * 102_400 {
         let count = timeout(DEADLINE, stream.read(&mut some)).await.unwrap();
         let count = count.expect("the server closes nothing");
         assert!(count > 0, "closed after {} bytes", read.len());
@@ -187,7 +187,7 @@ async fn a_client_that_reads_slowly_and_steadily_stays() {
     served.stop().await;
 }
 
-/// An app that echoes, behind TLS.
+/// An app with large answers, behind TLS.
 struct Served {
     _dir: tempfile::TempDir,
     trusted: CertificateDer<'static>,
@@ -208,8 +208,8 @@ impl Served {
         let mut options = Options::new(path("data"));
         options.tls = Some(files);
         limits(&mut options.rules.limits);
-        let app = App::new().on("echo", async |payload: lift::json::Json| {
-            Ok::<_, Error>(payload)
+        let app = App::new().on("large", async |Payload(bytes): Payload<usize>| {
+            Ok::<_, Error>("x".repeat(bytes))
         });
         let server = Server::start(app, "127.0.0.1:0".parse().unwrap(), options)
             .await
