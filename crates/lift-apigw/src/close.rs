@@ -25,8 +25,8 @@ pub const TOO_BIG: u16 = 1009;
 pub const INTERNAL_ERROR: u16 = 1011;
 /// The gateway restarts.
 pub const RESTART: u16 = 1012;
-/// The client reads too slowly; API Gateway does not use it.
-pub const TOO_SLOW: u16 = 1013;
+/// The client reads too slowly, or there is no room for its message; API Gateway does not use it.
+pub const TRY_AGAIN_LATER: u16 = 1013;
 
 /// A close code with the text that goes with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +100,12 @@ impl Close {
     };
     /// The client takes no bytes; API Gateway has no such close.
     pub const TOO_SLOW: Self = Self {
-        code: TOO_SLOW,
+        code: TRY_AGAIN_LATER,
         reason: "Reads too slowly",
+    };
+    /// A message in fragments that the process has no room for; API Gateway has no such close.
+    pub const NO_ROOM: Self = Self {
+        code: TRY_AGAIN_LATER,
+        reason: "Try again later",
     };
 }

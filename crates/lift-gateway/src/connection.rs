@@ -23,8 +23,8 @@ use crate::session::{Action, Input, Invoke, InvokeError, Session, Timestamp};
 use crate::socket::Socket;
 use crate::{Answer, ConnectionId, Integration, Invocation, Limits};
 
-/// Events of one connection that functions are working on, in bytes; at it, the gateway stops
-/// reading, as it does at [`Limits::in_flight_max`]. Otherwise 128 large messages of each of some
+/// Events of one connection that functions are working on, in bytes; at it, the gateway reads no
+/// further message, as at [`Limits::in_flight_max`]. Otherwise 128 large messages of each of some
 /// clients are before everybody else's next one, and in memory.
 const IN_FLIGHT_BYTES_MAX: usize = 64 * 1024;
 
@@ -108,6 +108,8 @@ impl Task {
                 () = decide.closed(), if !decide.is_closed() => self.dropped(),
             }
         };
+        // Before the client hears of it.
+        self.slot.show();
         let accepted = matches!(decision, Decision::Accept { .. });
         // Nobody listens any more if the client is gone; the upgrade then fails.
         _ = decide.send(decision);
@@ -117,6 +119,7 @@ impl Task {
                 Ok(Err(_)) | Err(_) => self.dropped(),
             }
         }
+        self.slot.show();
         while !self.slot.with(|session, _| session.is_finished()) {
             self.step().await;
         }
@@ -142,11 +145,11 @@ impl Task {
             for input in inputs.drain(..) {
                 self.input(input);
             }
+            slot.show();
         };
-        let frames = || slot.with(|session, _| session.next_frame());
         let closing = async {
             match end {
-                End::Close(close) => socket.close(close, frames).await,
+                End::Close(close) => socket.close(close, &slot).await,
                 End::HangUp => socket.hang_up().await,
             }
         };
@@ -156,6 +159,8 @@ impl Task {
         {
             tracing::debug!(connection = %self.id, "closed without the client's consent");
         }
+        socket.end();
+        slot.with(|session, _| session.transport_ended());
     }
 
     /// Waits for one thing that is not the socket's, and does it. Dropping the future loses nothing.

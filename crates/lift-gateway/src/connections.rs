@@ -11,6 +11,7 @@ use futures_util::task::AtomicWaker;
 use lift_apigw::management;
 
 use crate::clock::Clock;
+use crate::session::observer::Observer;
 use crate::session::outbox::Budget;
 use crate::session::throttle::Throttle;
 use crate::session::{Action, Input, PostError, Session, Timestamp};
@@ -107,7 +108,7 @@ impl Connections {
         self.len() == 0
     }
 
-    /// Bytes that wait to be written, over all connections.
+    /// Bytes that wait to be written or are no whole message yet, over all connections.
     #[must_use]
     pub fn queued_bytes(&self) -> usize {
         self.table.budget.taken()
@@ -120,6 +121,8 @@ impl Connections {
 
     pub(crate) fn insert(&self, id: ConnectionId, session: Session) -> Arc<Slot> {
         let slot = Arc::new(Slot {
+            id,
+            observer: session.observer(),
             inner: Mutex::new(Inner {
                 session,
                 actions: Vec::new(),
@@ -182,6 +185,8 @@ impl Connections {
 /// One connection's session, shared by its task and the callers of `@connections`.
 #[derive(Debug)]
 pub(crate) struct Slot {
+    id: ConnectionId,
+    observer: Option<Observer>,
     inner: Mutex<Inner>,
     /// Wakes the connection's task.
     task: AtomicWaker,
@@ -217,6 +222,15 @@ impl Slot {
             (true, true) | (false, false) => {}
         }
         result
+    }
+
+    /// Shows what the session noted. The connection's task alone does, so that it is in order.
+    #[inline]
+    pub(crate) fn show(&self) {
+        if let Some(observer) = &self.observer {
+            let noted = self.with(|session, _| session.noted());
+            observer.show(self.id, &noted);
+        }
     }
 
     /// Has the task woken by what others do to the session.

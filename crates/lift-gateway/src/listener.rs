@@ -36,6 +36,11 @@ const BACKLOG: u32 = 4096;
 /// What the kernel holds for a client that does not read, in bytes (Linux takes twice as much, for
 /// its own structures); its default grows to megabytes a socket.
 const SEND_BUFFER_BYTES: u32 = 128 * 1024;
+/// What the kernel takes of what it cannot send yet, in bytes. Otherwise it says that it takes more
+/// only when a third of its buffer is free, and a client that reads a little all the time looks as
+/// one that reads nothing.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES: u32 = 16 * 1024;
 
 /// How much of a response is handed to the HTTP connection at a time, in bytes.
 const PIECE_BYTES: usize = 16 * 1024;
@@ -163,6 +168,10 @@ impl Sockets {
         // Small frames must not wait for the acknowledgment of earlier ones.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "no TCP_NODELAY");
+        }
+        #[cfg(target_os = "linux")]
+        if let Err(error) = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES) {
+            tracing::debug!(%error, "no TCP_NOTSENT_LOWAT");
         }
         (stream, peer, self.lobby.enter().await)
     }

@@ -5,13 +5,14 @@ use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
+use futures_util::FutureExt as _;
 use lift_apigw::close::Close;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 
 use crate::Limits;
 use crate::connections::Slot;
 use crate::session::outbox::Frame;
-use crate::session::{Input, Session};
+use crate::session::{Input, Session, Violation};
 use crate::wire::{self, First, HEADER_BYTES_MAX, Heard, Reader};
 
 /// Bytes taken from the transport at once.
@@ -31,8 +32,15 @@ const DISCARD_BYTES_MAX: usize = 1024 * 1024;
 pub(crate) struct Socket<S> {
     stream: S,
     reader: Reader,
-    /// What was read and is not the whole of a frame, or more than there was room for.
+    /// What was read and is not the whole of a frame, or more than there was room for: at most a
+    /// frame and what was read with its end.
     unread: Vec<u8>,
+    /// Bytes of the fragments that the reader holds, their headers included.
+    begun_bytes: usize,
+    message_bytes_max: usize,
+    /// How many bytes of both the session has counted; so many, a frame's, it does not refuse.
+    counted_bytes: usize,
+    frame_room_bytes: usize,
     /// Bytes read since the others had a turn.
     slice: usize,
     /// Frames as bytes, and how many of these the transport has taken.
@@ -62,6 +70,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             stream,
             reader: Reader::new(limits.frame_bytes_max, limits.message_bytes_max),
             unread: Vec::new(),
+            begun_bytes: 0,
+            message_bytes_max: limits.message_bytes_max,
+            counted_bytes: 0,
+            frame_room_bytes: limits.frame_bytes_max + HEADER_BYTES_MAX + READ_BYTES,
             slice: 0,
             unwritten: Vec::new(),
             taken: 0,
@@ -74,7 +86,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
     }
 
-    /// Writes what the session has and reads what it has room for, until there is an input.
+    /// Writes what the session has and reads what it has room for, until there is an input. Without
+    /// room, only control frames and the end are read, up to the first frame of a message.
     ///
     /// Dropping the future loses nothing.
     pub(crate) async fn exchange(&mut self, slot: &Slot, may_read: bool, inputs: &mut Vec<Input>) {
@@ -89,8 +102,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             } else {
                 // Asked for after the writes, which make room: nothing else may come to wake this.
                 let room = slot.with(|session, _| session.read_room()).min(READ_BATCH);
-                self.poll_read(cx, if may_read { room } else { 0 }, inputs);
+                self.poll_read(cx, slot, if may_read { room } else { 0 }, inputs);
             }
+            slot.show();
             if inputs.is_empty() {
                 Poll::Pending
             } else {
@@ -149,9 +163,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Ok(true)
     }
 
-    /// Takes frames to write; whether there were any. The pong goes first, so that there is always
-    /// room for it.
+    /// Takes frames to write, once the transport has those before; whether there were any. The pong
+    /// goes first, so that there is always room for it.
     fn gather(&mut self, session: &mut Session) -> bool {
+        session.written();
         if let Some(payload) = self.pong.take() {
             wire::write(First::Pong, &payload, &mut self.unwritten);
         }
@@ -168,15 +183,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         !self.unwritten.is_empty()
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>, room: usize, inputs: &mut Vec<Input>) {
-        if room == 0 {
-            return;
-        }
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        slot: &Slot,
+        room: usize,
+        inputs: &mut Vec<Input>,
+    ) {
         let before = inputs.len();
         if !self.unread.is_empty() {
             self.understand(&[], room, inputs);
+            self.count(slot, inputs);
         }
         while inputs.len() == before {
+            if room == 0 && is_of_message(&self.unread) {
+                return;
+            }
             if self.slice >= READ_SLICE_BYTES {
                 self.slice = 0;
                 // Woken after the runtime has looked at the other sockets, which waking at once
@@ -197,6 +219,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             }
             self.slice += bytes.filled().len();
             self.understand(bytes.filled(), room, inputs);
+            self.count(slot, inputs);
+        }
+    }
+
+    /// Has the session count what was read and is no whole message.
+    fn count(&mut self, slot: &Slot, inputs: &mut Vec<Input>) {
+        let bytes = self.unread.len() + self.begun_bytes;
+        if bytes == self.counted_bytes || self.broken {
+            return;
+        }
+        let always = self.frame_room_bytes;
+        if slot.with(|session, _| session.hold_unread(bytes, always)) {
+            self.counted_bytes = bytes;
+        } else {
+            self.broken = true;
+            inputs.push(Input::Violation(Violation::NoRoom));
         }
     }
 
@@ -218,13 +256,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     /// How many bytes were made inputs of.
     fn parse(&mut self, bytes: &[u8], room: usize, inputs: &mut Vec<Input>) -> usize {
-        let (mut used, most) = (0, inputs.len() + room);
-        while inputs.len() < most && self.closed.is_none() && !self.broken {
-            match self.reader.read(bytes.get(used..).unwrap_or_default()) {
+        let (mut used, before) = (0, inputs.len());
+        while self.closed.is_none() && !self.broken {
+            let rest = bytes.get(used..).unwrap_or_default();
+            let most = if is_of_message(rest) {
+                room
+            } else {
+                READ_BATCH
+            };
+            if inputs.len() - before >= most {
+                break;
+            }
+            match self.reader.read(rest) {
                 Ok(None) => break,
                 Ok(Some((frame_bytes, heard))) => {
                     used += frame_bytes;
-                    inputs.extend(heard.map(|heard| self.input(heard)));
+                    match heard {
+                        Some(heard) => inputs.push(self.input(heard)),
+                        None => self.begin(frame_bytes),
+                    }
                 }
                 Err(violation) => {
                     self.broken = true;
@@ -235,10 +285,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         used
     }
 
+    /// A fragment is kept. Empty ones weigh nothing, however many there are.
+    fn begin(&mut self, frame_bytes: usize) {
+        let bytes = self.begun_bytes.saturating_add(frame_bytes);
+        self.begun_bytes = bytes.min(self.message_bytes_max);
+    }
+
     fn input(&mut self, heard: Heard) -> Input {
         match heard {
-            Heard::Text(text) => Input::Text(text),
-            Heard::Binary => Input::Binary,
+            Heard::Text(text) => {
+                self.begun_bytes = 0;
+                Input::Text(text)
+            }
+            Heard::Binary => {
+                self.begun_bytes = 0;
+                Input::Binary
+            }
             Heard::Ping(payload) => {
                 self.pong = Some(payload);
                 Input::Ping
@@ -252,14 +314,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     /// Writes what is left, then the close frame, and waits until the client has read it.
-    pub(crate) async fn close(&mut self, close: Close, mut next: impl FnMut() -> Option<Frame>) {
+    pub(crate) async fn close(&mut self, close: Close, slot: &Slot) {
         if self.closed.is_some() {
             return self.hang_up().await;
         }
-        while let Some(frame) = next() {
-            write(&frame, &mut self.unwritten);
-            if self.unwritten.len() >= WRITE_BUFFER_BYTES && self.flush().await.is_err() {
+        loop {
+            if self.flush().await.is_err() {
                 return;
+            }
+            let is_more = slot.with(|session, _| self.gather(session));
+            slot.show();
+            if !is_more {
+                break;
             }
         }
         wire::write_close(Some((close.code, close.reason)), &mut self.unwritten);
@@ -278,7 +344,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         while self.closed.is_none() && !self.broken && !inputs.iter().any(is_dropped) {
             inputs.clear();
             poll_fn(|cx| {
-                self.poll_read(cx, READ_BATCH, &mut inputs);
+                self.poll_read(cx, slot, READ_BATCH, &mut inputs);
                 if inputs.is_empty() {
                     Poll::Pending
                 } else {
@@ -302,6 +368,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
     }
 
+    /// Tells the transport that nothing more comes, if it can be told now: TLS has an end of its own.
+    pub(crate) fn end(mut self) {
+        _ = self.stream.shutdown().now_or_never();
+    }
+
     async fn flush(&mut self) -> Result<(), Gone> {
         poll_fn(|cx| match self.poll_flush(cx) {
             Ok(true) => Poll::Ready(Ok(())),
@@ -310,6 +381,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         })
         .await
     }
+}
+
+/// Whether these bytes begin with a frame that is no control frame (RFC 6455 §5.5).
+fn is_of_message(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(|first| first & 0x08 == 0)
 }
 
 fn is_dropped(input: &Input) -> bool {

@@ -26,7 +26,11 @@ pub const TABLE: [(u16, &str, After); 12] = [
     ),
     (1011, "the server failed", After::Reconnect),
     (1012, "the server restarts", After::Reconnect),
-    (1013, "the client read too slowly", After::Reconnect),
+    (
+        1013,
+        "the client read too slowly, or there is no room for its message",
+        After::Reconnect,
+    ),
 ];
 
 /// What to do after `code`; a code not in the table is a reason to reconnect.

@@ -195,9 +195,10 @@ impl Driver {
         Ok(())
     }
 
-    /// A driver reads from the client only what there is room for.
+    /// A driver reads only messages that there is room for, but control frames at any time.
     fn client_sends(&mut self, input: Input) {
-        if self.session.read_room() > 0 {
+        let is_control = matches!(input, Input::Ping | Input::Pong | Input::ClientClose(_));
+        if self.session.read_room() > 0 || (is_control && self.session.is_open()) {
             self.input(input);
         }
     }
@@ -243,6 +244,12 @@ impl Driver {
             let Some(frame) = self.session.next_frame() else {
                 return;
             };
+            assert_eq!(
+                before - self.budget.taken(),
+                0,
+                "counted until it is written"
+            );
+            self.session.written();
             assert_eq!(
                 before - self.budget.taken(),
                 frame.len(),

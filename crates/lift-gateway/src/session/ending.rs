@@ -7,7 +7,7 @@ use lift_apigw::event::DISCONNECT;
 
 use super::events::At;
 use super::handshake::Refusal;
-use super::observer::{Seen, Side};
+use super::observer::{Noted, Side};
 use super::rules::RouteIntegration;
 use super::{Action, Call, Function, Phase, Session, Step, Timestamp};
 
@@ -96,10 +96,10 @@ impl Session {
                 (Side::Client, status_code, reason)
             }
         };
-        self.seen(Seen::Closed {
+        self.note(|| Noted::Closed {
             by,
             code: status_code,
-            reason: &reason,
+            reason: reason.clone(),
         });
         let route = self.rules.routes.get(DISCONNECT);
         if let Some(RouteIntegration::Function) = route.map(|route| &route.integration) {

@@ -61,7 +61,7 @@ use self::ending::Ending;
 use self::events::{Facts, MessageEvent};
 use self::handshake::Upgrade;
 use self::ids::Ids;
-use self::observer::{Observer, Received, Seen};
+use self::observer::{Noted, Observer};
 use self::outbox::{Budget, Frame, Outbox};
 use self::rules::{RouteIntegration, RouteResponse, Rules};
 use self::throttle::{Bucket, Throttle};
@@ -83,10 +83,17 @@ pub struct Session {
     clocks: Clocks,
     outbox: Outbox,
     throttle: Arc<Throttle>,
-    observer: Option<Observer>,
+    watched: Option<Watched>,
     messages: Bucket,
     in_flight: BTreeMap<u64, InFlight>,
     invocations: u64,
+}
+
+/// Whoever watches a session, and what is to be shown.
+#[derive(Debug)]
+struct Watched {
+    observer: Observer,
+    noted: Vec<Noted>,
 }
 
 #[derive(Debug)]
@@ -139,7 +146,7 @@ impl Session {
             clocks: Clocks::new(now),
             outbox: Outbox::new(budget),
             throttle: Arc::new(Throttle::new(&rules)),
-            observer: None,
+            watched: None,
             messages: Bucket::default(),
             in_flight: BTreeMap::new(),
             invocations: 0,
@@ -166,17 +173,30 @@ impl Session {
         self
     }
 
-    /// Shows what is accepted, taken, given and ended with.
+    /// Notes what is accepted, taken, given and ended with, for the driver to show.
     #[must_use]
-    pub fn with_observer(mut self, observer: Option<Observer>) -> Self {
-        self.observer = observer;
+    pub(crate) fn with_observer(mut self, observer: Option<Observer>) -> Self {
+        self.watched = observer.map(|observer| Watched {
+            observer,
+            noted: Vec::new(),
+        });
         self
     }
 
+    pub(crate) fn observer(&self) -> Option<Observer> {
+        Some(self.watched.as_ref()?.observer.clone())
+    }
+
+    /// What was noted since this was last asked.
+    pub(crate) fn noted(&mut self) -> Vec<Noted> {
+        let watched = self.watched.as_mut();
+        watched.map_or_else(Vec::new, |watched| std::mem::take(&mut watched.noted))
+    }
+
     #[inline]
-    fn seen(&self, seen: Seen<'_>) {
-        if let Some(observer) = &self.observer {
-            observer.see(self.facts.connection_id, seen);
+    fn note(&mut self, noted: impl FnOnce() -> Noted) {
+        if let Some(watched) = &mut self.watched {
+            watched.noted.push(noted());
         }
     }
 
@@ -191,13 +211,13 @@ impl Session {
             }
             Input::Text(text) => self.message(now, text, actions),
             Input::Binary => {
-                self.seen(Seen::Received(Received::Binary));
+                self.note(|| Noted::Binary);
                 self.end(now, Ending::Closed(Close::BINARY), actions);
             }
             // Whether a ping resets API Gateway's idle clock is unverified; here it does not.
             // The codec has queued the pong (RFC 6455 §5.5.2).
-            Input::Ping => self.seen(Seen::Received(Received::Ping)),
-            Input::Pong => self.seen(Seen::Received(Received::Pong)),
+            Input::Ping => self.note(|| Noted::Ping),
+            Input::Pong => self.note(|| Noted::Pong),
             Input::Violation(violation) => {
                 self.end(now, Ending::Closed(violation.close()), actions);
             }
@@ -253,13 +273,31 @@ impl Session {
         }
     }
 
-    /// The next message to write; the driver takes it when the transport is ready for it.
+    /// The next message to write; the driver takes it when the transport is ready for it, and says
+    /// so with [`written`](Self::written) when the transport has it.
     pub fn next_frame(&mut self) -> Option<Frame> {
-        let frame = self.outbox.pop();
-        if let (Some(_), Some(frame)) = (&self.observer, &frame) {
-            self.seen(Seen::Sent(frame));
-        }
-        frame
+        let frame = self.outbox.pop()?;
+        self.note(|| Noted::Sent(frame.clone()));
+        Some(frame)
+    }
+
+    /// The transport has taken all messages that were given, or will take none any more: they count
+    /// against no budget from here on.
+    #[inline]
+    pub fn written(&mut self) {
+        self.outbox.written();
+    }
+
+    /// Nothing is held for the client any more.
+    pub(crate) fn transport_ended(&mut self) {
+        self.outbox.written();
+        self.outbox.hold_unread(0, 0);
+    }
+
+    /// So many bytes were read that are no whole message yet; whether there is room for them, which
+    /// there always is for these few.
+    pub(crate) fn hold_unread(&mut self, bytes: usize, always: usize) -> bool {
+        self.outbox.hold_unread(bytes, always)
     }
 
     /// Whether a message waits to be written.
@@ -273,7 +311,8 @@ impl Session {
         (self.outbox.len(), self.outbox.bytes())
     }
 
-    /// How many more messages the driver may read now; at 0 it leaves them in the transport.
+    /// How many more messages the driver may read now; at 0 it leaves them in the transport. Control
+    /// frames before them, and the end, it reads at any time.
     ///
     /// 0 with `in_flight_max` invocations, with a full queue towards the client, and in a drain.
     #[must_use]
@@ -423,7 +462,7 @@ impl Session {
         let Phase::Open { .. } = self.phase else {
             return;
         };
-        self.seen(Seen::Received(Received::Text(&text)));
+        self.note(|| Noted::Text(text.clone()));
         self.clocks.active(now);
         if let Some(rate) = self.rules.limits.client_rate
             && !self.messages.take(rate, now)

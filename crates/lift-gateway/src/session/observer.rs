@@ -1,12 +1,16 @@
 //! In: what sessions accept, take, give and end with. Out: the same, to whoever watches; it changes nothing.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use super::codec::Text;
 use super::outbox::Frame;
 use crate::ConnectionId;
 
-/// Watches the connections of a gateway. It is called within their steps, so it must be quick.
+/// Watches the connections of a gateway. It is called between their steps, so it must be quick; it
+/// may call [`Connections`](crate::Connections).
 #[derive(Clone)]
 pub struct Observer(Arc<dyn Fn(ConnectionId, Seen<'_>) + Send + Sync>);
 
@@ -17,10 +21,14 @@ impl Observer {
         Self(Arc::new(see))
     }
 
-    // Out of the way of sessions that nobody watches.
-    #[cold]
-    pub(super) fn see(&self, connection: ConnectionId, seen: Seen<'_>) {
-        (self.0)(connection, seen);
+    /// Shows what a session noted; an observer that panics changes nothing.
+    pub(crate) fn show(&self, connection: ConnectionId, noted: &[Noted]) {
+        for noted in noted {
+            let shown = AssertUnwindSafe(|| (self.0)(connection, noted.seen()));
+            if catch_unwind(shown).is_err() {
+                tracing::warn!(%connection, "an observer panicked");
+            }
+        }
     }
 }
 
@@ -49,6 +57,40 @@ pub enum Seen<'a> {
         /// The reason.
         reason: &'a str,
     },
+}
+
+/// What will be shown once its session is free again: an observer may call for it.
+#[derive(Debug)]
+pub(crate) enum Noted {
+    Accepted,
+    Text(Text),
+    Binary,
+    Ping,
+    Pong,
+    Sent(Frame),
+    Closed {
+        by: Side,
+        code: u16,
+        reason: Cow<'static, str>,
+    },
+}
+
+impl Noted {
+    fn seen(&self) -> Seen<'_> {
+        match self {
+            Self::Accepted => Seen::Accepted,
+            Self::Text(text) => Seen::Received(Received::Text(text)),
+            Self::Binary => Seen::Received(Received::Binary),
+            Self::Ping => Seen::Received(Received::Ping),
+            Self::Pong => Seen::Received(Received::Pong),
+            Self::Sent(frame) => Seen::Sent(frame),
+            Self::Closed { by, code, reason } => Seen::Closed {
+                by: *by,
+                code: *code,
+                reason,
+            },
+        }
+    }
 }
 
 /// What a client sent.

@@ -6,7 +6,7 @@ use lift_apigw::event::CONNECT;
 
 use super::events::At;
 use super::handshake::{self, Refusal};
-use super::observer::Seen;
+use super::observer::Noted;
 use super::rules::RouteIntegration;
 use super::{Action, Call, Function, Phase, Session, Step, Timestamp, identity};
 
@@ -96,7 +96,7 @@ impl Session {
         self.phase = Phase::Open { draining: false };
         self.trace = String::new();
         self.clocks.opened(now);
-        self.seen(Seen::Accepted);
+        self.note(|| Noted::Accepted);
         actions.push(Action::Accept { subprotocol });
         if let Some(close) = ending {
             self.end_early(now, close, actions);

@@ -123,11 +123,15 @@ impl Count {
     }
 }
 
-/// What waits to be written to one client.
+/// What waits to be written to one client, and the count of all that is held for it.
 #[derive(Debug)]
 pub(super) struct Outbox {
     frames: VecDeque<Frame>,
     bytes: usize,
+    /// Bytes of the frames that were taken and that the transport does not have yet.
+    unwritten: usize,
+    /// Bytes from the client that are no whole message yet.
+    unread: usize,
     budget: Arc<Budget>,
     share: Option<Arc<Count>>,
 }
@@ -137,6 +141,8 @@ impl Outbox {
         Self {
             frames: VecDeque::new(),
             bytes: 0,
+            unwritten: 0,
+            unread: 0,
             budget,
             share: None,
         }
@@ -193,13 +199,18 @@ impl Outbox {
     pub(super) fn is_full(&self, limits: &Limits) -> bool {
         self.frames.len() >= limits.queued_messages_max
             || self.bytes >= limits.queued_bytes_max
-            || (!self.frames.is_empty() && self.counts().any(Count::is_spent))
+            || (self.is_behind() && self.counts().any(Count::is_spent))
     }
 
+    fn is_behind(&self) -> bool {
+        !self.frames.is_empty() || self.unwritten > 0
+    }
+
+    /// The next frame; it counts until all that was taken is [`written`](Self::written).
     pub(super) fn pop(&mut self) -> Option<Frame> {
         let frame = self.frames.pop_front()?;
         self.bytes = self.bytes.saturating_sub(frame.len());
-        self.counts().for_each(|count| count.give(frame.len()));
+        self.unwritten = self.unwritten.saturating_add(frame.len());
         if self.frames.is_empty() {
             // An idle connection keeps no room for a burst that is over.
             self.frames = VecDeque::new();
@@ -207,6 +218,31 @@ impl Outbox {
         Some(frame)
     }
 
+    pub(super) fn written(&mut self) {
+        if self.unwritten > 0 {
+            let bytes = std::mem::take(&mut self.unwritten);
+            self.counts().for_each(|count| count.give(bytes));
+        }
+    }
+
+    /// Counts what was read and is no whole message yet; up to `always` it is not refused.
+    pub(super) fn hold_unread(&mut self, bytes: usize, always: usize) -> bool {
+        let before = std::mem::replace(&mut self.unread, bytes);
+        if let Some(more) = bytes.checked_sub(before) {
+            if bytes > always && !self.try_take(more) {
+                self.unread = before;
+                return false;
+            }
+            if bytes <= always {
+                self.counts().for_each(|count| count.take(more));
+            }
+        } else {
+            self.counts().for_each(|count| count.give(before - bytes));
+        }
+        true
+    }
+
+    /// Forgets what waits; what was taken of it counts on.
     pub(super) fn clear(&mut self) {
         self.frames.clear();
         let bytes = std::mem::take(&mut self.bytes);
@@ -229,6 +265,8 @@ impl Outbox {
 impl Drop for Outbox {
     fn drop(&mut self) {
         self.clear();
+        self.written();
+        self.hold_unread(0, 0);
     }
 }
 
@@ -275,6 +313,8 @@ mod tests {
         one.answer(Bytes::from_static(b"an answer is not refused").into());
         one.clear();
         two.pop();
+        assert_eq!(budget.taken(), 60, "the transport has not taken it");
+        two.written();
         drop(nobody);
         assert_eq!(budget.taken(), 10);
         assert!(post(&mut one, 60), "the share is empty again");

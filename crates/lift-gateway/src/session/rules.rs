@@ -340,15 +340,17 @@ pub struct Limits {
     pub message_rate: Option<Rate>,
     /// Messages of one connection; above it 1008.
     pub client_rate: Option<Rate>,
-    /// Invocations for one connection's messages at a time; at it, the gateway stops reading.
+    /// Invocations for one connection's messages at a time; at it, the gateway reads no further
+    /// message.
     pub in_flight_max: usize,
     /// Messages that wait to be written to one connection; at it, posts get 429.
     pub queued_messages_max: usize,
     /// Their bytes together; a message is taken as long as the queue is empty.
     pub queued_bytes_max: usize,
-    /// Bytes that wait in the whole process; at it, posts get 429.
+    /// Bytes held in the whole process: of messages that wait or are being written, and of what was
+    /// read and is no whole message yet; at it, posts get 429, and more fragments than one frame 1013.
     pub process_queued_bytes_max: usize,
-    /// Bytes that wait for all connections of one [share](AuthorizerRules::share); at it, posts to them get 429.
+    /// The same for all connections of one [share](AuthorizerRules::share).
     pub share_queued_bytes_max: usize,
     /// Time for which a client may take no byte of what waits for it, until 1013.
     pub stalled: Duration,

@@ -87,6 +87,8 @@ pub enum Violation {
     InvalidUtf8,
     /// A frame that RFC 6455 forbids.
     Protocol,
+    /// A message in fragments that finds no room in the share or the process.
+    NoRoom,
 }
 
 impl Violation {
@@ -98,6 +100,7 @@ impl Violation {
             Self::MessageTooBig => Close::MESSAGE_TOO_BIG,
             Self::InvalidUtf8 => Close::INVALID_UTF8,
             Self::Protocol => Close::PROTOCOL_ERROR,
+            Self::NoRoom => Close::NO_ROOM,
         }
     }
 }

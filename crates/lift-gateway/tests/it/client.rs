@@ -249,6 +249,13 @@ impl Client {
         Some((first, payload))
     }
 
+    /// Reads at most so many bytes, and makes nothing of them.
+    pub(crate) async fn skip(&mut self, bytes_max: u64) -> io::Result<()> {
+        let mut some = (&mut self.stream).take(bytes_max);
+        some.read_buf(&mut self.buffer).await?;
+        Ok(())
+    }
+
     async fn fill(&mut self) -> io::Result<()> {
         match self.stream.read_buf(&mut self.buffer).await? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),

@@ -18,3 +18,5 @@ mod page;
 mod serving;
 mod listener;
 mod observer;
+mod control;
+mod room;

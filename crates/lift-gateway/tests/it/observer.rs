@@ -1,18 +1,19 @@
 //! In: connections of a gateway that is watched. Out: what its observer sees of them, in order.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use lift_gateway::session::outbox::Frame;
 use lift_gateway::{
-    Answer, ConnectionId, Gateway, Integration, Invocation, InvokeError, Observer, Rules, Seen,
+    Answer, ConnectionId, Connections, Gateway, Integration, Invocation, InvokeError, Observer,
+    Rules, Seen,
 };
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::script::{Received, Sent};
-use crate::serving::dial;
+use crate::serving::{dial, echo, serve_gateway};
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -123,4 +124,43 @@ async fn a_client_that_vanishes_is_seen_as_its_end() {
         ],
     )
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_observer_may_post_to_the_connection_that_it_sees() {
+    let connections = Arc::new(OnceLock::<Connections>::new());
+    let shared = Arc::clone(&connections);
+    let observer = Observer::new(move |connection, seen| {
+        if let Seen::Received(_) = seen {
+            let connections = shared.get().unwrap();
+            connections
+                .post(connection.as_str(), "seen".into())
+                .unwrap();
+        }
+    });
+    let rules = Rules::default().one_way("$default");
+    let served = serve_gateway(Gateway::observed(rules, echo(), observer)).await;
+    connections.set(served.gateway.connections()).unwrap();
+    let mut client = served.open().await;
+    client.send(text("x")).await.unwrap();
+    let received = tokio::time::timeout(DEADLINE, client.received()).await;
+    assert_eq!(
+        received.unwrap().unwrap(),
+        Received::Text("seen".to_owned())
+    );
+    drop(client);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn an_observer_that_panics_ends_no_connection() {
+    let observer = Observer::new(|_, _| panic!("as planned"));
+    let rules = Rules::default().two_way("$default");
+    let served = serve_gateway(Gateway::observed(rules, echo(), observer)).await;
+    let mut client = served.open().await;
+    client.send(text("x")).await.unwrap();
+    let received = client.received().await.unwrap();
+    assert_eq!(received, Received::Text("x".to_owned()));
+    drop(client);
+    served.stop().await;
 }

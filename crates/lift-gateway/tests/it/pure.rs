@@ -176,6 +176,7 @@ impl Pure {
                 Frame::Binary(bytes) => Received::Binary(bytes.to_vec()),
             });
         }
+        session.written();
     }
 }
 

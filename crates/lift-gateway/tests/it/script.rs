@@ -65,7 +65,7 @@ impl Http {
 }
 
 /// What a client sends.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Sent {
     Text(Vec<Vec<u8>>),
     Binary(Vec<u8>),
@@ -77,7 +77,7 @@ pub(crate) enum Sent {
 }
 
 /// What a client receives.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Received {
     Text(String),
     Binary(Vec<u8>),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::{SinkExt as _, StreamExt as _};
 use lift_gateway::{
     Answer, ConnectionId, Connections, Function, Gateway, Integration, Invocation, InvokeError,
-    Limits, Management, Receipt, Route, Rules,
+    Limits, Management, Receipt, Route, Rules, listener,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -23,18 +23,21 @@ use crate::client::Client;
 use crate::script::{Received, Sent};
 
 /// Real time that one wait may take.
-const DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
-struct Served {
-    gateway: Gateway,
-    address: SocketAddr,
-    shutdown: CancellationToken,
+pub(crate) struct Served {
+    pub(crate) gateway: Gateway,
+    pub(crate) address: SocketAddr,
+    pub(crate) shutdown: CancellationToken,
     tasks: JoinSet<()>,
 }
 
-async fn serve(rules: Rules, integration: Integration) -> Served {
-    let gateway = Gateway::new(rules, integration);
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+pub(crate) async fn serve(rules: Rules, integration: Integration) -> Served {
+    serve_gateway(Gateway::new(rules, integration)).await
+}
+
+pub(crate) async fn serve_gateway(gateway: Gateway) -> Served {
+    let listener = listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     let (shutdown, mut tasks) = (CancellationToken::new(), JoinSet::new());
     let (serving, stop) = (gateway.clone(), shutdown.clone());
@@ -53,13 +56,13 @@ pub(crate) async fn dial(address: SocketAddr) -> std::io::Result<Client> {
 }
 
 impl Served {
-    async fn open(&self) -> Client {
+    pub(crate) async fn open(&self) -> Client {
         let mut client = dial(self.address).await.unwrap();
         assert_eq!(client.response().await.unwrap().status, 101);
         client
     }
 
-    async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         self.shutdown.cancel();
         let stopped = timeout(DEADLINE, async {
             while self.tasks.join_next().await.is_some() {}
@@ -70,7 +73,7 @@ impl Served {
     }
 }
 
-fn echo() -> Integration {
+pub(crate) fn echo() -> Integration {
     Integration::new(tower::service_fn(async |invocation: Invocation| {
         let event: serde_json::Value = serde_json::from_slice(&invocation.event.json()).unwrap();
         let answer = serde_json::json!({ "statusCode": 200, "body": event["body"] });
@@ -78,7 +81,7 @@ fn echo() -> Integration {
     }))
 }
 
-fn text(text: &str) -> Sent {
+pub(crate) fn text(text: &str) -> Sent {
     Sent::Text(vec![text.as_bytes().to_vec()])
 }
 
