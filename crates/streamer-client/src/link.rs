@@ -54,10 +54,15 @@ pub(crate) enum Event {
 /// What a close frame says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Closing {
-    /// The close code (RFC 6455 §7.4).
+    /// The close code; [`Closing::NONE`] where the frame has none.
     pub code: u16,
     /// Why, in the server's words; often empty.
     pub reason: String,
+}
+
+impl Closing {
+    /// Stands for a frame without a code (RFC 6455 §7.1.5).
+    pub const NONE: u16 = 1005;
 }
 
 /// The owner's end of one socket's task; dropping it closes with a close frame.
@@ -147,10 +152,10 @@ async fn read(
                     while stream.next().await.is_some_and(|read| read.is_ok()) {}
                 })
                 .await;
-                return frame.map(|frame| Closing {
-                    code: frame.code.into(),
-                    reason: frame.reason.as_str().to_owned(),
+                let (code, reason) = frame.map_or((Closing::NONE, String::new()), |frame| {
+                    (frame.code.into(), frame.reason.as_str().to_owned())
                 });
+                return Some(Closing { code, reason });
             }
             Message::Binary(bytes) => {
                 let _ = events.send((link, Event::Binary(bytes.len()))).await;

@@ -21,7 +21,7 @@ use crate::{
     client::Accepted,
     error::{Error, Source},
     handshake::{self, Failed, Target},
-    link::{self, Event},
+    link::{self, Closing, Event},
     request::Heard,
     state::{Action, Answer, Awaits, Call, Input, Link, Session, State, Ticket},
 };
@@ -214,7 +214,9 @@ impl Owner {
             }
             Event::Binary(_) => {}
             Event::Lost(end) => {
-                let code = end.map(|end| end.code);
+                let code = end
+                    .map(|end| end.code)
+                    .filter(|code| *code != Closing::NONE);
                 tracing::debug!(?code, "a connection ended");
                 self.links.remove(&link);
                 self.take(Input::Lost(link, code));

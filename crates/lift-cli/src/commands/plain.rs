@@ -249,7 +249,9 @@ impl Exchange {
 
     /// A server that is done may close; anything else that ends a connection is a failure.
     fn closed(&self, closing: Option<Closing>) -> Result<(), Failure> {
-        let is_orderly = closing.as_ref().is_some_and(|closing| closing.code == 1000);
+        let is_orderly = closing
+            .as_ref()
+            .is_some_and(|closing| matches!(closing.code, 1000 | Closing::NONE));
         let cause = said(closing.as_ref());
         if is_orderly && (self.terms.person.is_some() || (self.ended && self.is_settled())) {
             self.screen.talk(&cause);
@@ -312,6 +314,9 @@ impl Exchange {
 fn said(closing: Option<&Closing>) -> String {
     match closing {
         None => "the connection was lost".to_owned(),
+        Some(closing) if closing.code == Closing::NONE => {
+            "the server closed without a code".to_owned()
+        }
         Some(Closing { code, reason }) if reason.is_empty() => {
             format!("the server closed with {code}")
         }

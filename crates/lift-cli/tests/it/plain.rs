@@ -178,6 +178,13 @@ fn a_connection_that_ends_early_is_a_failure_that_says_why() {
         assert_eq!(run, printed(1, &[], &stderr));
     }
     let run = ws(&["--send", "hello"], "", |server| async move {
+        let mut connection = server.accept_plain().await;
+        connection.hear_text().await;
+        connection.close_without_code().await;
+    });
+    assert_eq!(run.exit, Some(1), "{run:?}");
+    assert!(run.stderr.contains("closed without a code"), "{run:?}");
+    let run = ws(&["--send", "hello"], "", |server| async move {
         drop(server.accept_plain().await);
     });
     assert_eq!(run.exit, Some(1), "{run:?}");

@@ -144,6 +144,11 @@ impl Connection {
         self.close_saying(code, "").await;
     }
 
+    pub(crate) async fn close_without_code(mut self) {
+        self.socket.send(Message::Close(None)).await.unwrap();
+        self.hear_end().await;
+    }
+
     pub(crate) async fn close_saying(mut self, code: u16, reason: &'static str) {
         let frame = CloseFrame {
             code: code.into(),
