@@ -155,7 +155,7 @@ async fn follow(
 
 async fn exchange(mut exchange: Exchange, (mut pieces, mut signals): Input) -> Result<(), Failure> {
     let end = exchange.run(&mut pieces, &mut signals).await;
-    let outcome = end.map_or_else(unread, |end| exchange.outcome(end));
+    let outcome = end.map_or_else(|error| unread(&error), |end| exchange.outcome(end));
     tokio::select! {
         () = exchange.close() => outcome,
         exit = signals.next() => Err(Failure::signal(exit, UNCLOSED)),
@@ -196,15 +196,15 @@ fn outcome(
         }
         Ok(End::Closed(reason)) => Err(Failure::connection(url, &reason.into())),
         Ok(End::Late) => Err(conversation.lateness(timeout.unwrap_or_default(), &left)),
-        Err(error) => unread(error),
+        Err(error) => unread(&error),
     }
 }
 
 /// Whoever read stdout may have had enough.
-fn unread(error: io::Error) -> Result<(), Failure> {
+fn unread(error: &io::Error) -> Result<(), Failure> {
     match error.kind() {
         io::ErrorKind::BrokenPipe => Ok(()),
-        _ => Err(unwritten(&error)),
+        _ => Err(unwritten(error)),
     }
 }
 
