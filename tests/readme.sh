@@ -55,11 +55,21 @@ for _ in $(seq 600); do
   [ -n "$url" ] && break
   read -r -t 0.1 < <(:) || true
 done
-[ "$("$bin/lift" ws "$url" --send hello --timeout 20s)" = '"you said hello"' ]
+[ "$("$bin/lift" ws "$url" --send hello --timeout 20s)" = "you said hello" ]
+# One socket, before and after an edit: what is typed is a pipe here.
+coproc talk { exec "$bin/lift" ws "$url" --timeout 60s; }
+talking=$talk_PID
+echo hello >&"${talk[1]}"
+read -r -t 20 answer <&"${talk[0]}"
+[ "$answer" = "you said hello" ]
 sed -i 's/you said/you shouted/' "$dir/chat/app.py"
 for _ in $(seq 600); do
   grep -q replaced "$dir/dev" && break
   read -r -t 0.1 < <(:) || true
 done
-[ "$("$bin/lift" ws "$url" --send hello --timeout 20s)" = '"you shouted hello"' ]
+echo hello >&"${talk[1]}"
+read -r -t 20 answer <&"${talk[0]}"
+[ "$answer" = "you shouted hello" ]
+exec {talk[1]}>&-
+wait "$talking"
 echo "readme: the function answers, and so does its edited code"

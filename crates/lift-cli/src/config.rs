@@ -10,12 +10,11 @@ use streamer_client::options::{Options, Token};
 
 use crate::{
     args::WsArgs,
-    expect::Expect,
     failure::{Exit, Failure, chain},
 };
 
-/// Longest time that the first connection is tried.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Longest time that the first connection is tried: a server that starts meanwhile is met.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Longest time for all of it where something is expected.
 const EXPECT_WITHIN: Duration = Duration::from_secs(30);
 
@@ -77,10 +76,20 @@ impl Aws {
 #[derive(Debug)]
 pub(crate) struct Ws {
     pub(crate) options: Options,
+    pub(crate) protocol: Protocol,
     pub(crate) source: Source,
-    pub(crate) expects: Vec<Expect>,
+    pub(crate) expects: Vec<String>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) display: Display,
+}
+
+/// What is spoken with the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// What it chooses.
+    Chosen,
+    /// None that is known here.
+    Raw,
 }
 
 /// Where messages come from.
@@ -141,7 +150,12 @@ impl Ws {
         let timeout = args.timeout.or(expecting.then_some(EXPECT_WITHIN));
         let mut options =
             Options::new(&args.url).patience(timeout.map_or(PATIENCE, |all| all.min(PATIENCE)));
-        if !args.subprotocol.is_empty() {
+        let protocol = if args.raw {
+            Protocol::Raw
+        } else {
+            Protocol::Chosen
+        };
+        if args.raw || !args.subprotocol.is_empty() {
             options = options.subprotocols(args.subprotocol);
         }
         if let Some(file) = &args.ca {
@@ -174,6 +188,7 @@ impl Ws {
         };
         Ok(Self {
             options,
+            protocol,
             source,
             expects: args.expect,
             timeout,

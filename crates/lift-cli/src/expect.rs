@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// What an expected message contains.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Expect {
+pub(crate) struct Expect {
     typed: String,
     pattern: Value,
 }
@@ -16,7 +16,7 @@ impl Expect {
     ///
     /// # Errors
     /// Neither of the two.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let pattern = if text.trim_start().starts_with('{') {
             serde_json::from_str(text).map_err(|error| format!("it is no JSON: {error}"))?
         } else if is_word(text) {
@@ -40,6 +40,17 @@ impl fmt::Display for Expect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.typed)
     }
+}
+
+/// Whether a text is the one expected; as JSON where both are.
+pub(crate) fn is_same(text: &str, expected: &str) -> bool {
+    let json = |text| serde_json::from_str::<Value>(text).ok();
+    text == expected
+        || json(text)
+            .zip(json(expected))
+            .is_some_and(|(text, expected)| {
+                contains(&text, &expected) && contains(&expected, &text)
+            })
 }
 
 fn is_word(text: &str) -> bool {
@@ -70,6 +81,22 @@ fn contains(found: &Value, asked: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_is_the_same_as_text_or_as_json() {
+        for (text, expected, same) in [
+            ("you said hello", "you said hello", true),
+            ("you said hello", "hello", false),
+            ("you said hello", r#""you said hello""#, false),
+            (r#"{"a":1,"b":[2]}"#, r#"{ "b": [2.0], "a": 1 }"#, true),
+            (r#"{"a":1,"b":[2]}"#, r#"{"a":1}"#, false),
+            (r#"{"a":1}"#, r#"{"a":1,"b":[2]}"#, false),
+            ("{", "{ ", false),
+            ("", "", true),
+        ] {
+            assert_eq!(is_same(text, expected), same, "{text} {expected}");
+        }
+    }
 
     #[test]
     fn a_message_contains_what_is_expected_of_it() {

@@ -99,15 +99,7 @@ impl Failure {
                 Exit::Refused,
                 format!("`{url}` refused the connection"),
                 format!("the handshake was answered with status {status}"),
-                match status {
-                    401 => {
-                        "check the token with `lift token inspect --data-dir DIR - < FILE`; `lift token mint` makes one, \
-                         for `--token-file` or LIFT_TOKEN"
-                    }
-                    403 => "this token is good but not allowed here: use one for another tenant",
-                    404 => "check the path: Streamer on one machine takes connections at `/` alone",
-                    _ => "check the URL: this may be no WebSocket server",
-                },
+                refused(*status),
             ),
             Error::Closed(reason) => Self::new(
                 Exit::Failed,
@@ -135,10 +127,20 @@ impl Failure {
         Self::new(
             Exit::Refused,
             format!("`{url}` refused the connection"),
-            "the server asks for a token, and none was given",
-            "`lift token mint --data-dir DIR --sub USER --tenant TENANT > FILE` makes one on the server's machine; \
-             then add `--token-file FILE`, or set LIFT_TOKEN",
+            "status 401: the server asks who connects, and no token was given",
+            "give what its authorizer reads: in the URL, or as `--token-file FILE`, sent as `Authorization: Bearer`; \
+             for Streamer `lift token mint --data-dir DIR --sub USER --tenant TENANT > FILE` makes one on the server's machine",
         )
+    }
+
+    /// A signal that ended it before its time; `left` is what that leaves undone.
+    pub(crate) fn signal(exit: Exit, left: &str) -> Self {
+        let signal = if exit == Exit::Terminated {
+            "SIGTERM"
+        } else {
+            "Ctrl-C"
+        };
+        Self::new(exit, "interrupted", format!("{signal} came"), left)
     }
 
     /// A message that was not answered as asked.
@@ -213,6 +215,31 @@ impl fmt::Display for Failure {
 }
 
 impl StdError for Failure {}
+
+/// What to do about a handshake that was answered with a status, at whatever server it is.
+fn refused(status: u16) -> &'static str {
+    match status {
+        401 => {
+            "check what the authorizer reads, in the URL or the token; for Streamer `lift token inspect --data-dir DIR - < FILE` \
+             checks a token, and `lift token mint` makes one, for `--token-file` or LIFT_TOKEN"
+        }
+        403 => {
+            "the authorizer or the function behind `$connect` said no, or the URL's path names no stage; at Streamer the token is good \
+             but not allowed: use one for another tenant"
+        }
+        404 => {
+            "check the path: an API's is its stage, like `/dev`; Streamer's on one machine is `/`"
+        }
+        429 => "too many connections at a time: try again later",
+        500 => "the authorizer failed: its logs say why (`lift dev` prints them)",
+        502 => "the function behind `$connect` failed: its logs say why (`lift dev` prints them)",
+        503 => "the server takes no connections now: try again later",
+        504 => {
+            "the function behind `$connect` took too long: its logs say why (`lift dev` prints them)"
+        }
+        _ => "check the URL: this may be no WebSocket server",
+    }
+}
 
 /// An error and its sources in one line.
 pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {

@@ -90,6 +90,20 @@ impl Screen {
         }
     }
 
+    /// A text of a server that has a protocol of its own, on stdout, as it came.
+    pub(crate) fn text(&self, text: &str) -> io::Result<()> {
+        match self.display.format {
+            Format::Terminal => self.print(&harmless(text)),
+            Format::Messages => self.print(text),
+            Format::Events => {
+                let message = serde_json::from_str(text).unwrap_or_else(|_not_json| text.into());
+                let line = one_line(text, &message);
+                let message = serde_json::from_str(&line)?;
+                self.event(&Event::Message { message })
+            }
+        }
+    }
+
     /// An event, on stdout where events are printed.
     pub(crate) fn event(&self, event: &Event<'_>) -> io::Result<()> {
         if self.display.format == Format::Events {

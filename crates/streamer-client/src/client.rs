@@ -20,7 +20,7 @@ use crate::{
     error::{Error, Reason},
     handshake::Target,
     options::{Options, Terms},
-    owner::{self, Command, Reply},
+    owner::{self, Command, Reply, Way},
     request::{Pong, Request, Submitted},
     state::{Awaits, State},
 };
@@ -72,7 +72,12 @@ impl Client {
     /// # Errors
     /// `Options` that cannot work; `Refused` by the server, or it is `Unreachable` in time.
     pub async fn connect(options: Options) -> Result<Self, Error> {
-        let target = Target::new(&options)?;
+        let target = Arc::new(Target::new(&options)?);
+        Self::start((target, None), &options).await
+    }
+
+    /// A client; its first connection may be there already.
+    pub(crate) async fn start(way: Way, options: &Options) -> Result<Self, Error> {
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
         let (tap, _) = broadcast::channel(TAP_MAX);
         let tasks = TaskTracker::new();
@@ -80,7 +85,7 @@ impl Client {
         let (first, opened) = oneshot::channel();
         let (weak, answer_within) = (tap.downgrade(), options.answer_within);
         let give_up = Instant::now() + options.patience;
-        let state = owner::start(target, &prefix, inbox, tap, (first, give_up), &tasks);
+        let state = owner::start(way, &prefix, inbox, tap, (first, give_up), &tasks);
         let names = Arc::new(Names {
             prefix,
             made: 0.into(),
@@ -344,7 +349,7 @@ impl Names {
     }
 }
 
-fn fits(text: &str) -> Result<(), Error> {
+pub(crate) fn fits(text: &str) -> Result<(), Error> {
     if text.len() <= MESSAGE_BYTES_MAX {
         return Ok(());
     }

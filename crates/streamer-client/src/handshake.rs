@@ -43,6 +43,12 @@ const INCOMING_BYTES_MAX: usize = 1024 * 1024;
 
 pub(crate) type Socket = WebSocketStream<Box<dyn Io>>;
 
+/// A handshake that was accepted.
+pub(crate) struct Accepted {
+    pub(crate) socket: Socket,
+    pub(crate) subprotocol: Option<String>,
+}
+
 /// A byte stream, plain or encrypted.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
@@ -52,6 +58,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 pub(crate) enum Failed {
     /// The same would happen again.
     Refused(u16),
+    /// The server's own trouble, or too many at a time: it may pass.
+    Unavailable(u16),
     /// It may pass.
     Unreachable(Source),
 }
@@ -61,6 +69,9 @@ impl<E: Into<Source>> From<E> for Failed {
         Self::Unreachable(source.into())
     }
 }
+
+/// The length of an answer's head, and the subprotocol that it chose.
+type Head = (usize, Option<String>);
 
 /// Where and how to connect, checked.
 pub(crate) struct Target {
@@ -126,7 +137,7 @@ impl Target {
     }
 
     /// Connects with a fresh token; if it is refused, with another, once.
-    pub(crate) async fn dial(self: Arc<Self>) -> Result<Socket, Failed> {
+    pub(crate) async fn dial(self: Arc<Self>) -> Result<Accepted, Failed> {
         let token = self.fetch_token().await?;
         let refused = match self.open(token.as_deref()).await {
             Err(Failed::Refused(status @ (401 | 403))) => status,
@@ -145,7 +156,7 @@ impl Target {
         }
     }
 
-    async fn open(&self, token: Option<&str>) -> Result<Socket, Failed> {
+    async fn open(&self, token: Option<&str>) -> Result<Accepted, Failed> {
         timeout(CONNECT_WITHIN, async {
             let tcp = TcpStream::connect((self.host.as_str(), self.port)).await?;
             tcp.set_nodelay(true)?;
@@ -158,7 +169,7 @@ impl Target {
         .await?
     }
 
-    async fn upgrade(&self, mut io: Box<dyn Io>, token: Option<&str>) -> Result<Socket, Failed> {
+    async fn upgrade(&self, mut io: Box<dyn Io>, token: Option<&str>) -> Result<Accepted, Failed> {
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce)?;
         let key = BASE64_STANDARD.encode(nonce);
@@ -169,7 +180,7 @@ impl Target {
             if io.read_buf(&mut read).await? == 0 {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
             }
-            if let Some(head_bytes) = self.check_answer(&read, &key)? {
+            if let Some((head_bytes, subprotocol)) = self.check_answer(&read, &key)? {
                 let config = WebSocketConfig::default()
                     .read_buffer_size(8 * 1024)
                     .write_buffer_size(0)
@@ -177,13 +188,12 @@ impl Target {
                     .max_message_size(Some(INCOMING_BYTES_MAX))
                     .max_frame_size(Some(INCOMING_BYTES_MAX));
                 let rest = read.split_off(head_bytes).to_vec();
-                return Ok(WebSocketStream::from_partially_read(
-                    io,
-                    rest,
-                    Role::Client,
-                    Some(config),
-                )
-                .await);
+                let socket =
+                    WebSocketStream::from_partially_read(io, rest, Role::Client, Some(config));
+                return Ok(Accepted {
+                    socket: socket.await,
+                    subprotocol,
+                });
             }
             if read.len() > HEAD_BYTES_MAX {
                 return Err(format!("the answer's head is over {HEAD_BYTES_MAX} bytes").into());
@@ -213,8 +223,8 @@ impl Target {
         Ok(text)
     }
 
-    /// The length of the head if it is there and accepts the upgrade.
-    fn check_answer(&self, read: &[u8], key: &str) -> Result<Option<usize>, Failed> {
+    /// The length of the head, and the subprotocol chosen, if it is there and accepts the upgrade.
+    fn check_answer(&self, read: &[u8], key: &str) -> Result<Option<Head>, Failed> {
         let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
         let mut answer = httparse::Response::new(&mut headers);
         let httparse::Status::Complete(head_bytes) = answer.parse(read)? else {
@@ -222,10 +232,7 @@ impl Target {
         };
         match answer.code.unwrap_or_default() {
             101 => {}
-            // Too early, too many, or the server's own trouble: it may pass.
-            status @ (408 | 425 | 429 | 500..) => {
-                return Err(format!("the server answered {status}").into());
-            }
+            status @ (408 | 425 | 429 | 500..) => return Err(Failed::Unavailable(status)),
             status => return Err(Failed::Refused(status)),
         }
         let value = |name: &str| {
@@ -243,15 +250,14 @@ impl Target {
         if !value("Upgrade").is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket")) {
             return Err("the server switched to another protocol".into());
         }
-        if value("Sec-WebSocket-Protocol")
-            .is_some_and(|chosen| !self.subprotocols.iter().any(|p| p == chosen))
-        {
+        let chosen = value("Sec-WebSocket-Protocol");
+        if chosen.is_some_and(|chosen| !self.subprotocols.iter().any(|p| p == chosen)) {
             return Err("the server chose a subprotocol that was not offered".into());
         }
         if value("Sec-WebSocket-Extensions").is_some() {
             return Err("the server chose an extension that was not offered".into());
         }
-        Ok(Some(head_bytes))
+        Ok(Some((head_bytes, chosen.map(str::to_owned))))
     }
 }
 

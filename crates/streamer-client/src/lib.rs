@@ -7,6 +7,7 @@
 mod client;
 pub mod options;
 pub mod request;
+pub mod plain;
 mod error;
 mod state;
 mod owner;

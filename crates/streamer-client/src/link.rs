@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// Texts that wait for one socket: all that may be in flight, and as much again for what timed out meanwhile.
-const OUTGOING_MAX: usize = 2 * IN_FLIGHT_MAX;
+pub(crate) const OUTGOING_MAX: usize = 2 * IN_FLIGHT_MAX;
 /// Room that is left for messages of the client's own when a caller sends plain text.
 const OUTGOING_RESERVED: usize = IN_FLIGHT_MAX;
 /// How long the texts before a close frame and the server's answer to it may take.
@@ -45,8 +45,24 @@ const END_WITHIN: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) enum Event {
     Text(tungstenite::Utf8Bytes),
-    /// The end, with the server's close code if there was one.
-    Lost(Option<u16>),
+    /// A binary message, and how long it is.
+    Binary(usize),
+    /// The end, with the server's close frame if there was one.
+    Lost(Option<Closing>),
+}
+
+/// What a close frame says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closing {
+    /// The close code; [`Closing::NONE`] where the frame has none.
+    pub code: u16,
+    /// Why, in the server's words; often empty.
+    pub reason: String,
+}
+
+impl Closing {
+    /// Stands for a frame without a code (RFC 6455 §7.1.5).
+    pub const NONE: u16 = 1005;
 }
 
 /// The owner's end of one socket's task; dropping it closes with a close frame.
@@ -70,6 +86,12 @@ impl Handle {
         }
     }
 
+    /// Waits until a text has room; the future may be dropped.
+    pub(crate) async fn room(&self) {
+        // A task that has ended takes no text, and says so by an event.
+        let _ = self.outgoing.reserve().await;
+    }
+
     pub(crate) fn has_room(&self) -> bool {
         self.outgoing.capacity() > OUTGOING_RESERVED
     }
@@ -80,14 +102,15 @@ impl Handle {
     }
 }
 
-/// Starts the task of one socket.
+/// Starts the task of one socket; at most `outgoing_max` texts wait for it.
 pub(crate) fn start(
     socket: Socket,
     link: Link,
     events: mpsc::Sender<(Link, Event)>,
     tasks: &TaskTracker,
+    outgoing_max: usize,
 ) -> Handle {
-    let (outgoing, texts) = mpsc::channel(OUTGOING_MAX);
+    let (outgoing, texts) = mpsc::channel(outgoing_max);
     let (cut, dropped) = (CancellationToken::new(), CancellationToken::new());
     let handle = Handle {
         outgoing,
@@ -97,16 +120,16 @@ pub(crate) fn start(
     tasks.spawn(async move {
         let (sink, stream) = socket.split();
         // Reading goes on while writing waits, so that neither side's full buffer stops both.
-        let code = tokio::select! {
+        let end = tokio::select! {
             // First, because a cut also ends the texts, which alone would be a close frame.
             biased;
             () = cut.cancelled() => None,
-            code = read(stream, link, &events) => code,
+            end = read(stream, link, &events) => end,
             () = write(sink, texts) => None,
             () = async { dropped.cancelled().await; sleep(CLOSE_WITHIN).await } => None,
         };
         // An owner that is gone needs no word.
-        let _ = events.send((link, Event::Lost(code))).await;
+        let _ = events.send((link, Event::Lost(end))).await;
     });
     handle
 }
@@ -116,7 +139,7 @@ async fn read(
     mut stream: SplitStream<Socket>,
     link: Link,
     events: &mpsc::Sender<(Link, Event)>,
-) -> Option<u16> {
+) -> Option<Closing> {
     while let Some(Ok(message)) = stream.next().await {
         match message {
             Message::Text(text) => {
@@ -129,9 +152,15 @@ async fn read(
                     while stream.next().await.is_some_and(|read| read.is_ok()) {}
                 })
                 .await;
-                return frame.map(|frame| frame.code.into());
+                let (code, reason) = frame.map_or((Closing::NONE, String::new()), |frame| {
+                    (frame.code.into(), frame.reason.as_str().to_owned())
+                });
+                return Some(Closing { code, reason });
             }
-            Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
+            Message::Binary(bytes) => {
+                let _ = events.send((link, Event::Binary(bytes.len()))).await;
+            }
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
         }
     }
     None

@@ -4,7 +4,7 @@
 
 use std::{collections::HashMap, future::pending, sync::Arc};
 
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, future::BoxFuture};
 use serde_json::value::RawValue;
 use streamer_protocol::{
     message::{ServerMessage, Unknown},
@@ -19,9 +19,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     client::Accepted,
-    error::Error,
-    handshake::{Failed, Socket, Target},
-    link::{self, Event},
+    error::{Error, Source},
+    handshake::{self, Failed, Target},
+    link::{self, Closing, Event},
     request::Heard,
     state::{Action, Answer, Awaits, Call, Input, Link, Session, State, Ticket},
 };
@@ -75,9 +75,12 @@ pub(crate) enum Reply {
 /// Who waits for the first connection, and until when it is tried.
 pub(crate) type First = (oneshot::Sender<Result<(), Error>>, Instant);
 
+/// How every connection is made, and the first one where there is one already.
+pub(crate) type Way = (Arc<Target>, Option<handshake::Accepted>);
+
 /// Starts the owner task, which ends after `Close`, a final refusal, or when all handles are gone.
 pub(crate) fn start(
-    target: Target,
+    (target, opened): Way,
     prefix: &str,
     commands: mpsc::Receiver<Command>,
     tap: broadcast::Sender<Arc<str>>,
@@ -89,7 +92,8 @@ pub(crate) fn start(
     let (events_in, events) = mpsc::channel(EVENTS_MAX);
     let owner = Owner {
         session,
-        target: Arc::new(target),
+        target,
+        opened,
         events_in,
         state,
         tap,
@@ -105,11 +109,14 @@ pub(crate) fn start(
     watched
 }
 
-type Dialing = (Link, BoxFuture<'static, Result<Socket, Failed>>);
+type Dialed = Result<handshake::Accepted, Failed>;
+type Dialing = (Link, BoxFuture<'static, Dialed>);
 
 struct Owner {
     session: Session,
     target: Arc<Target>,
+    /// A connection that was made before; the first dial finds it.
+    opened: Option<handshake::Accepted>,
     events_in: mpsc::Sender<(Link, Event)>,
     state: watch::Sender<State>,
     tap: broadcast::Sender<Arc<str>>,
@@ -205,7 +212,11 @@ impl Owner {
                 });
                 self.take(Input::Received(link, Box::new(message)));
             }
-            Event::Lost(code) => {
+            Event::Binary(_) => {}
+            Event::Lost(end) => {
+                let code = end
+                    .map(|end| end.code)
+                    .filter(|code| *code != Closing::NONE);
                 tracing::debug!(?code, "a connection ended");
                 self.links.remove(&link);
                 self.take(Input::Lost(link, code));
@@ -213,11 +224,12 @@ impl Owner {
         }
     }
 
-    fn dialed(&mut self, link: Link, dialed: Result<Socket, Failed>) {
+    fn dialed(&mut self, link: Link, dialed: Dialed) {
         self.dialing = None;
         match dialed {
-            Ok(socket) => {
-                let handle = link::start(socket, link, self.events_in.clone(), &self.tasks);
+            Ok(handshake::Accepted { socket, .. }) => {
+                let events = self.events_in.clone();
+                let handle = link::start(socket, link, events, &self.tasks, link::OUTGOING_MAX);
                 self.links.insert(link, handle);
                 self.take(Input::Opened(link));
                 if let Some((first, _)) = self.first.take() {
@@ -231,18 +243,23 @@ impl Owner {
                     let _ = first.send(Err(Error::Refused { status }));
                 }
             }
-            Err(Failed::Unreachable(source)) => {
-                tracing::debug!(error = %source, "no connection was made");
-                self.take(Input::DialFailed(source.to_string()));
-                let next = self.session.next_due();
-                if let Some((first, _)) = self
-                    .first
-                    .take_if(|(_, until)| next.is_none_or(|next| next > *until))
-                {
-                    let _ = first.send(Err(Error::Unreachable(source)));
-                    self.take(Input::Close);
-                }
+            Err(Failed::Unavailable(status)) => {
+                self.failed(format!("the server answered {status}").into());
             }
+            Err(Failed::Unreachable(source)) => self.failed(source),
+        }
+    }
+
+    fn failed(&mut self, source: Source) {
+        tracing::debug!(error = %source, "no connection was made");
+        self.take(Input::DialFailed(source.to_string()));
+        let next = self.session.next_due();
+        if let Some((first, _)) = self
+            .first
+            .take_if(|(_, until)| next.is_none_or(|next| next > *until))
+        {
+            let _ = first.send(Err(Error::Unreachable(source)));
+            self.take(Input::Close);
         }
     }
 
@@ -265,8 +282,11 @@ impl Owner {
     fn perform(&mut self, action: Action) -> Option<Input> {
         match action {
             Action::Dial(link) => {
-                let dial = Arc::clone(&self.target).dial();
-                self.dialing = Some((link, Box::pin(dial)));
+                let dial = match self.opened.take() {
+                    Some(opened) => std::future::ready(Ok(opened)).boxed(),
+                    None => Arc::clone(&self.target).dial().boxed(),
+                };
+                self.dialing = Some((link, dial));
                 None
             }
             Action::Send(link, text) => {
@@ -344,7 +364,7 @@ impl Owner {
     }
 }
 
-async fn dialed(dialing: &mut Option<Dialing>) -> (Link, Result<Socket, Failed>) {
+async fn dialed(dialing: &mut Option<Dialing>) -> (Link, Dialed) {
     match dialing {
         Some((link, dial)) => (*link, dial.await),
         None => pending().await,
@@ -359,7 +379,7 @@ async fn elapsed(due: Option<Instant>) {
 }
 
 /// In 0–1, for jitter.
-fn random() -> f64 {
+pub(crate) fn random() -> f64 {
     let bits = u32::try_from(random_u64() >> 32).unwrap_or_default();
     f64::from(bits) / f64::from(u32::MAX)
 }

@@ -8,8 +8,6 @@ use clap::{
 };
 use streamer::auth::Algorithm;
 
-use crate::expect::Expect;
-
 pub mod dev;
 mod upkeep;
 
@@ -35,15 +33,21 @@ Exit status:
 
 const WS_EXAMPLES: &str = "\
 Examples:
+  lift ws ws://127.0.0.1:3001/dev
+  lift ws ws://127.0.0.1:3001/dev --send hello --expect 'you said hello'
   lift ws ws://127.0.0.1:8080/ --token-file token
   echo '{\"action\":\"echo\",\"payload\":\"hello\"}' | lift ws ws://127.0.0.1:8080/
   lift ws ws://127.0.0.1:8080/ --send '{\"action\":\"health\"}' --expect response
 
-With a terminal on stdin it reads what you type (`/help` lists the short forms). Otherwise each line
-of stdin is one message, sent as it is, and each reply is one line of JSON on stdout; it ends when
-stdin has ended, every message was answered and every acknowledged request has ended.
+With a terminal on stdin it reads what you type (`/help` lists what else). Otherwise each line of
+stdin is one message. Messages are sent as they are and shown as they come, each once; it ends when as
+many came as were sent, or nothing came for 5 s. The connection is not made again.
 
-A message that is an object with an `action` is sent again after a lost connection and its request
+A server that chooses the subprotocol `streamer.v1` is spoken to in that protocol, unless --raw is
+given. Each reply is one line of JSON then, and it ends when stdin has ended, every message was
+answered and every acknowledged request has ended.
+
+There a message that is an object with an `action` is sent again after a lost connection and its request
 is resumed; where it has no `id` or `idempotency_key`, one is added. Any other text is sent once.
 
 The token comes from --token-file, --token or the variable LIFT_TOKEN; of these --token shows in the
@@ -104,18 +108,22 @@ pub struct WsArgs {
     /// File with the token, read again before every connection; `-` is stdin, which then holds no messages.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// Subprotocol to offer, the best first, instead of `streamer.v1`; repeatable.
+    /// Subprotocol to offer, the best first, instead of `streamer.v1`, or with --raw of none; repeatable.
     #[arg(long, value_name = "NAME")]
     pub subprotocol: Vec<String>,
     /// Message to send, instead of reading stdin; repeatable.
-    #[arg(long, value_name = "JSON")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub send: Vec<String>,
-    /// Fail unless a message arrives that contains this, or is of this type; repeatable, in order.
+    /// Fail unless this message arrives; repeatable, in order. Ends at the last one.
     ///
-    /// Ends at the last one. `complete` is short for `{"type":"complete"}`.
-    #[arg(long, value_name = "JSON|TYPE", value_parser = Expect::parse)]
-    pub expect: Vec<Expect>,
-    /// Longest time for all of it, like `500ms`, `30s`, `5m` [default: 30s with --expect, else none].
+    /// It is a whole text, or the same JSON. Where the server speaks `streamer.v1`, it is a JSON object
+    /// that the message contains, or its type: `complete` is short for `{"type":"complete"}`.
+    #[arg(long, value_name = "TEXT")]
+    pub expect: Vec<String>,
+    /// Send and show texts exactly as they are, whatever the server speaks.
+    #[arg(long)]
+    pub raw: bool,
+    /// Longest time for all of it, like `500ms`, `30s`, `5m` [default: 30s with --expect; else none, but 5s for an answer].
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub timeout: Option<Duration>,
     /// Print one JSON object a line for every event, changes of the connection and the end included.

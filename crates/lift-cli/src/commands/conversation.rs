@@ -20,11 +20,12 @@ use tokio::{
 
 use super::{
     job::{self, News},
+    person::{self, Person},
     texts::{Number, Texts},
     ws::Signals,
 };
 use crate::{
-    editor::{Editor, Entered},
+    editor::Entered,
     expect::Expect,
     failure::{Exit, Failure, harmless},
     heard::Heard,
@@ -64,15 +65,6 @@ enum Asked {
     Message(String),
     Text(Number),
     Resume,
-}
-
-/// Who types.
-#[derive(Debug)]
-struct Person {
-    /// None where the terminal itself edits the line.
-    editor: Option<Editor>,
-    /// Whether the next Ctrl-C leaves.
-    warned: bool,
 }
 
 /// All that is open on one client.
@@ -146,9 +138,8 @@ impl Conversation {
     }
 
     /// Takes input as short forms; a person decides when it is over.
-    pub(crate) fn with_person(mut self, editor: Option<Editor>) -> Self {
-        let warned = false;
-        self.person = Some(Person { editor, warned });
+    pub(crate) fn with_person(mut self, person: Person) -> Self {
+        self.person = Some(person);
         self
     }
 
@@ -278,11 +269,7 @@ impl Conversation {
     }
 
     fn interrupt(&mut self, exit: Exit) -> Option<End> {
-        let warns = |person: &mut Person| {
-            let cleared = person.editor.as_mut().is_some_and(Editor::clear);
-            !std::mem::replace(&mut person.warned, true) || cleared
-        };
-        if exit == Exit::Interrupted && self.person.as_mut().is_some_and(warns) {
+        if exit == Exit::Interrupted && self.person.as_mut().is_some_and(Person::is_warned) {
             self.screen.talk("Ctrl-C again leaves; so does `/quit`");
             self.show_prompt();
             return None;
@@ -413,28 +400,10 @@ impl Conversation {
     }
 
     fn take(&mut self, piece: Option<Piece>) -> Option<End> {
-        if let Some(person) = &mut self.person {
-            person.warned = false;
-        }
-        let editor = self
-            .person
-            .as_mut()
-            .and_then(|person| person.editor.as_mut());
-        let entered = match (piece, editor) {
-            (None, _) => vec![Entered::End],
-            (Some(Piece::Keys(keys)), Some(editor)) => editor.take(&keys),
-            (Some(Piece::Line(line)), _) => vec![Entered::Line(line)],
-            (Some(Piece::Bad { number, why }), _) => {
-                self.fail(Failure::new(
-                    Exit::Failed,
-                    format!("line {number} was not sent"),
-                    why,
-                    "each line is one message: UTF-8 text of at most 128 KiB",
-                ));
-                vec![]
-            }
-            (Some(Piece::Keys(_)), None) => vec![],
-        };
+        let entered = person::entered(piece, self.person.as_mut()).unwrap_or_else(|failure| {
+            self.fail(failure);
+            vec![]
+        });
         let end = entered.into_iter().find_map(|entry| self.enter(entry));
         self.show_prompt();
         end
@@ -449,7 +418,7 @@ impl Conversation {
             (Entered::End, Some(_)) => return Some(End::Quit),
             (Entered::Line(text), None) => line::as_it_is(text),
             (Entered::Line(text), Some(person)) => {
-                if person.editor.is_some() {
+                if person.line().is_some() {
                     self.screen.typed(&text);
                 }
                 match line::typed(&text, self.latest.as_ref()) {
@@ -527,12 +496,8 @@ impl Conversation {
     }
 
     fn show_prompt(&mut self) {
-        if let Some(editor) = self
-            .person
-            .as_ref()
-            .and_then(|person| person.editor.as_ref())
-        {
-            self.screen.prompt(editor.line());
+        if let Some(line) = self.person.as_ref().and_then(Person::line) {
+            self.screen.prompt(line);
         }
     }
 }

@@ -3,6 +3,8 @@
 pub(crate) mod dev;
 pub(crate) mod ws;
 mod conversation;
+mod plain;
+mod person;
 mod texts;
 mod job;
 pub(crate) mod token;

@@ -2,21 +2,33 @@
 
 use std::{io, time::Duration};
 
-use streamer_client::{Client, Error, Reason};
+use streamer_client::{
+    Client, Error, Reason,
+    options::Options,
+    plain::{self, Opened, Plain},
+};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
     time::Instant,
 };
 
-use super::conversation::{Conversation, End};
+use super::{
+    conversation::{Conversation, End},
+    person::Person,
+    plain::{Exchange, Terms},
+};
 use crate::{
-    config::{Source, Ws},
+    config::{Protocol, Source, Ws},
     editor::Editor,
-    failure::{Exit, Failure},
+    expect::Expect,
+    failure::{Exit, Failure, harmless},
     input::{self, Piece, Unbuffered},
     screen::{self, Screen},
 };
+
+/// What a second signal leaves undone.
+const UNCLOSED: &str = "the connection was not closed in order";
 
 pub(crate) fn run(config: Ws) -> Result<(), Failure> {
     let format = config.display.format;
@@ -44,43 +56,109 @@ async fn converse(config: Ws) -> Result<(), Failure> {
     let url = config.options.url.clone();
     let has_token = config.options.token.is_some();
     let mut signals = Signals::new().map_err(|error| no_system(&error))?;
-    let deadline = config.timeout.map(|timeout| Instant::now() + timeout);
-    let client = tokio::select! {
-        exit = signals.next() => return Err(stopped(exit, "no connection was made yet")),
-        client = Client::connect(config.options) => {
-            client.map_err(|error| match error {
+    let since = Instant::now();
+    let opened = tokio::select! {
+        exit = signals.next() => return Err(Failure::signal(exit, "no connection was made yet")),
+        opened = open(config.options, config.protocol) => {
+            opened.map_err(|error| match error {
                 Error::Refused { status: 401 } if !has_token => Failure::no_token(&url),
                 error => Failure::connection(&url, &error),
             })?
         }
     };
-    let unbuffered = match config.source {
-        Source::Person { edits: true } => Some(Unbuffered::enter().map_err(|e| no_system(&e))?),
-        Source::Person { edits: false } | Source::Script(_) | Source::Pipe => None,
+    let expects = match &opened {
+        Opened::Streamer(_) => expected(&config.expects)?,
+        Opened::Plain(_) => vec![],
     };
-    let person = matches!(config.source, Source::Person { .. });
+    let (_unbuffered, person) = person(&config.source)?;
     let screen = Screen::new(config.display);
-    let help = if person {
-        "; `/help` lists what can be typed"
-    } else {
-        ""
+    let help = match (&person, &opened) {
+        (None, _) => "",
+        (Some(_), Opened::Streamer(_)) => "; `/help` lists what can be typed",
+        (Some(_), Opened::Plain(_)) => "; each line is sent as it is, `/quit` leaves",
     };
     let words = format!("connected to {url}{help}");
     screen
         .state("connected", None, None, &words)
         .map_err(|error| unwritten(&error))?;
-    let mut conversation = Conversation::new(client.clone(), screen, config.expects, deadline);
-    if person {
-        conversation = conversation.with_person(unbuffered.is_some().then(Editor::default));
+    let input = (pieces(config.source), signals);
+    match opened {
+        Opened::Streamer(client) => {
+            let deadline = config.timeout.map(|timeout| since + timeout);
+            let mut conversation = Conversation::new(client.clone(), screen, expects, deadline);
+            if let Some(person) = person {
+                conversation = conversation.with_person(person);
+            }
+            follow(client, conversation, input, &url, config.timeout).await
+        }
+        Opened::Plain(plain) => {
+            let terms = Terms {
+                person,
+                expects: config.expects,
+                timeout: config.timeout,
+                since,
+            };
+            exchange(Exchange::new(plain, screen, terms), input).await
+        }
     }
-    let mut pieces = pieces(config.source);
+}
+
+/// Where messages and signals come from.
+type Input = (mpsc::Receiver<Piece>, Signals);
+
+async fn open(options: Options, protocol: Protocol) -> Result<Opened, Error> {
+    match protocol {
+        Protocol::Chosen => plain::open(options).await,
+        Protocol::Raw => Plain::connect(options).await.map(Opened::Plain),
+    }
+}
+
+/// What must come from a server that speaks `streamer.v1`.
+fn expected(texts: &[String]) -> Result<Vec<Expect>, Failure> {
+    let parse = |text: &String| {
+        Expect::parse(text).map_err(|cause| {
+            let what = format!("`{}` cannot be expected of this server", harmless(text));
+            let help = "it speaks `streamer.v1`: expect a JSON object or a type, or add --raw";
+            Failure::new(Exit::Usage, what, cause, help)
+        })
+    };
+    texts.iter().map(parse).collect()
+}
+
+/// Who types, with the terminal as that needs it.
+fn person(source: &Source) -> Result<(Option<Unbuffered>, Option<Person>), Failure> {
+    match source {
+        Source::Person { edits: true } => {
+            let unbuffered = Unbuffered::enter().map_err(|error| no_system(&error))?;
+            Ok((Some(unbuffered), Some(Person::new(Some(Editor::default())))))
+        }
+        Source::Person { edits: false } => Ok((None, Some(Person::new(None)))),
+        Source::Script(_) | Source::Pipe => Ok((None, None)),
+    }
+}
+
+async fn follow(
+    client: Client,
+    mut conversation: Conversation,
+    (mut pieces, mut signals): Input,
+    url: &str,
+    timeout: Option<Duration>,
+) -> Result<(), Failure> {
     let end = conversation.run(&mut pieces, &mut signals).await;
-    let outcome = outcome(&mut conversation, end, &url, config.timeout);
-    drop(unbuffered);
+    let outcome = outcome(&mut conversation, end, url, timeout);
     drop(conversation);
     tokio::select! {
         () = client.close() => outcome,
-        exit = signals.next() => Err(stopped(exit, "the connection was not closed in order")),
+        exit = signals.next() => Err(Failure::signal(exit, UNCLOSED)),
+    }
+}
+
+async fn exchange(mut exchange: Exchange, (mut pieces, mut signals): Input) -> Result<(), Failure> {
+    let end = exchange.run(&mut pieces, &mut signals).await;
+    let outcome = end.map_or_else(|error| unread(&error), |end| exchange.outcome(end));
+    tokio::select! {
+        () = exchange.close() => outcome,
+        exit = signals.next() => Err(Failure::signal(exit, UNCLOSED)),
     }
 }
 
@@ -112,15 +190,21 @@ fn outcome(
             conversation.say_left(&left);
             Ok(())
         }
-        Ok(End::Signal(exit)) => Err(stopped(exit, &left)),
+        Ok(End::Signal(exit)) => Err(Failure::signal(exit, &left)),
         Ok(End::Closed(Reason::Code(1000))) if conversation.is_settled() => {
             conversation.failure().map_or(Ok(()), Err)
         }
         Ok(End::Closed(reason)) => Err(Failure::connection(url, &reason.into())),
         Ok(End::Late) => Err(conversation.lateness(timeout.unwrap_or_default(), &left)),
-        // Whoever read stdout has had enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(unwritten(&error)),
+        Err(error) => unread(&error),
+    }
+}
+
+/// Whoever read stdout may have had enough.
+fn unread(error: &io::Error) -> Result<(), Failure> {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(unwritten(error)),
     }
 }
 
@@ -131,15 +215,6 @@ fn unwritten(error: &io::Error) -> Failure {
         error,
         "check where it goes to",
     )
-}
-
-fn stopped(exit: Exit, left: &str) -> Failure {
-    let signal = if exit == Exit::Terminated {
-        "SIGTERM"
-    } else {
-        "Ctrl-C"
-    };
-    Failure::new(exit, "interrupted", format!("{signal} came"), left)
 }
 
 fn no_system(error: &io::Error) -> Failure {

@@ -8,6 +8,7 @@
 mod running;
 mod examples;
 mod editing;
+mod talking;
 mod sdks;
 mod feed;
 mod faults;

@@ -9,6 +9,7 @@
 mod run;
 mod server;
 mod ws;
+mod plain;
 mod reconnect;
 mod usage;
 mod signals;

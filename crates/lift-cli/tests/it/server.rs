@@ -28,7 +28,17 @@ impl Server {
         Self { listener, url }
     }
 
+    /// Accepts a client as Streamer does: it chooses `streamer.v1` where that is offered.
     pub(crate) async fn accept(&self) -> Connection {
+        self.accept_choosing("streamer.v1").await
+    }
+
+    /// Accepts a client as a server that knows no subprotocol.
+    pub(crate) async fn accept_plain(&self) -> Connection {
+        self.accept_choosing("").await
+    }
+
+    async fn accept_choosing(&self, subprotocol: &str) -> Connection {
         let (tcp, _) = self.listener.accept().await.unwrap();
         let (mut authorization, mut offered) = (String::new(), String::new());
         let header = |request: &Request, name: &str| {
@@ -38,17 +48,29 @@ impl Server {
                 .unwrap_or_default()
         };
         #[expect(clippy::result_large_err, reason = "the library's signature")]
-        let upgrade = |request: &Request, answer: Response| -> Result<Response, ErrorResponse> {
-            authorization = header(request, "Authorization");
-            offered = header(request, "Sec-WebSocket-Protocol");
-            Ok(answer)
-        };
+        let upgrade =
+            |request: &Request, mut answer: Response| -> Result<Response, ErrorResponse> {
+                authorization = header(request, "Authorization");
+                offered = header(request, "Sec-WebSocket-Protocol");
+                if offered.split(", ").any(|name| name == subprotocol) {
+                    let chosen = subprotocol.parse().unwrap();
+                    answer
+                        .headers_mut()
+                        .insert("Sec-WebSocket-Protocol", chosen);
+                }
+                Ok(answer)
+            };
         let socket = accept_hdr_async(tcp, upgrade).await.unwrap();
         Connection {
             socket,
             authorization,
             offered,
         }
+    }
+
+    /// Ends one TCP connection without an answer.
+    pub(crate) async fn hang_up(&self) {
+        drop(self.listener.accept().await.unwrap());
     }
 
     /// Answers one upgrade with a status.
@@ -114,10 +136,23 @@ impl Connection {
             .await;
     }
 
-    pub(crate) async fn close(mut self, code: u16) {
+    pub(crate) async fn say_bytes(&mut self, bytes: &'static [u8]) {
+        self.socket.send(Message::binary(bytes)).await.unwrap();
+    }
+
+    pub(crate) async fn close(self, code: u16) {
+        self.close_saying(code, "").await;
+    }
+
+    pub(crate) async fn close_without_code(mut self) {
+        self.socket.send(Message::Close(None)).await.unwrap();
+        self.hear_end().await;
+    }
+
+    pub(crate) async fn close_saying(mut self, code: u16, reason: &'static str) {
         let frame = CloseFrame {
             code: code.into(),
-            reason: "".into(),
+            reason: reason.into(),
         };
         self.socket.send(Message::Close(Some(frame))).await.unwrap();
         self.hear_end().await;

@@ -60,7 +60,7 @@ fn a_signal_ends_attempts_to_connect() {
         let server = Server::bind().await;
         let mut command = lift(&["ws", &server.url]);
         let child = command.stdin(Stdio::null()).spawn().unwrap();
-        server.refuse("503 Service Unavailable").await;
+        server.hang_up().await;
         kill(&child, "-INT").await;
         let stderr = [
             "error: interrupted",
@@ -72,13 +72,13 @@ fn a_signal_ends_attempts_to_connect() {
 }
 
 /// The binary on a terminal of its own, which `script` (bsdutils) makes.
-struct Terminal {
-    child: Child,
+pub(crate) struct Terminal {
+    pub(crate) child: Child,
     shown: String,
 }
 
 impl Terminal {
-    fn open(url: &str) -> Self {
+    pub(crate) fn open(url: &str) -> Self {
         // Without `exec` some shells stay, take Ctrl-C too and end with 130.
         let line = format!("exec {} ws {url}", env!("CARGO_BIN_EXE_lift"));
         let child = Command::new("script")
@@ -95,13 +95,13 @@ impl Terminal {
         Self { child, shown }
     }
 
-    async fn keys(&mut self, keys: &str) {
+    pub(crate) async fn keys(&mut self, keys: &str) {
         let stdin = self.child.stdin.as_mut().unwrap();
         stdin.write_all(keys.as_bytes()).await.unwrap();
     }
 
     /// Waits until all of that was shown since the last time, and forgets it.
-    async fn shows(&mut self, parts: &[&str]) {
+    pub(crate) async fn shows(&mut self, parts: &[&str]) {
         while !parts.iter().all(|part| self.shown.contains(part)) {
             let mut read = Vec::new();
             let stdout = self.child.stdout.as_mut().unwrap();

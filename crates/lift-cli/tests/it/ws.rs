@@ -246,6 +246,17 @@ fn an_expected_refusal_is_no_failure() {
 }
 
 #[test]
+fn what_no_message_contains_cannot_be_expected() {
+    let run = ws(&["--expect", "two words"], "", |server| answers(server, 0));
+    let stderr = [
+        "error: `two words` cannot be expected of this server",
+        "  cause: it is neither a JSON object nor the name of a type",
+        "  help: it speaks `streamer.v1`: expect a JSON object or a type, or add --raw",
+    ];
+    assert_eq!(run, printed(2, &[], &stderr));
+}
+
+#[test]
 fn what_does_not_come_in_time_fails() {
     let help = "  help: check what is expected, or give it more --timeout";
     for (args, stderr) in [
@@ -352,6 +363,8 @@ fn the_handshake_carries_what_was_asked_for() {
             "",
             "a, b",
         ),
+        (vec!["--raw"], None, "", ""),
+        (vec!["--raw", "--subprotocol", "a"], None, "", "a"),
     ] {
         crate::run::block_on(async {
             let server = Server::bind().await;
@@ -431,25 +444,30 @@ fn connections_that_cannot_be_made_say_why() {
     });
     let stderr = [
         refused,
-        "  cause: the server asks for a token, and none was given",
-        "  help: `lift token mint --data-dir DIR --sub USER --tenant TENANT > FILE` makes one on the server's machine; then add `--token-file FILE`, or set LIFT_TOKEN",
+        "  cause: status 401: the server asks who connects, and no token was given",
+        "  help: give what its authorizer reads: in the URL, or as `--token-file FILE`, sent as `Authorization: Bearer`; for Streamer `lift token mint --data-dir DIR --sub USER --tenant TENANT > FILE` makes one on the server's machine",
     ];
     assert_eq!(run, printed(5, &[], &stderr));
     for (status, cause, help) in [
         (
             "401 Unauthorized",
             "  cause: the handshake was answered with status 401",
-            "  help: check the token with `lift token inspect --data-dir DIR - < FILE`; `lift token mint` makes one, for `--token-file` or LIFT_TOKEN",
+            "  help: check what the authorizer reads, in the URL or the token; for Streamer `lift token inspect --data-dir DIR - < FILE` checks a token, and `lift token mint` makes one, for `--token-file` or LIFT_TOKEN",
         ),
         (
             "403 Forbidden",
             "  cause: the handshake was answered with status 403",
-            "  help: this token is good but not allowed here: use one for another tenant",
+            "  help: the authorizer or the function behind `$connect` said no, or the URL's path names no stage; at Streamer the token is good but not allowed: use one for another tenant",
         ),
         (
             "404 Not Found",
             "  cause: the handshake was answered with status 404",
-            "  help: check the path: Streamer on one machine takes connections at `/` alone",
+            "  help: check the path: an API's is its stage, like `/dev`; Streamer's on one machine is `/`",
+        ),
+        (
+            "502 Bad Gateway",
+            "  cause: the handshake was answered with status 502",
+            "  help: the function behind `$connect` failed: its logs say why (`lift dev` prints them)",
         ),
     ] {
         assert_eq!(refusal(status), printed(5, &[], &[refused, cause, help]));

@@ -25,6 +25,11 @@ const GOING_AWAY_MAX: Duration = Duration::from_secs(300);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Link(pub(super) u64);
 
+impl Link {
+    /// Of a connection that has no others beside it.
+    pub(crate) const ONLY: Self = Self(0);
+}
+
 /// What keep-alive wants done.
 pub(super) enum Keep {
     Nothing,

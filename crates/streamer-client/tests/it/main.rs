@@ -9,3 +9,4 @@ mod server;
 mod calls;
 mod reconnect;
 mod handshake;
+mod plain;
