@@ -17,6 +17,7 @@ mod schedules;
 mod hostile_functions;
 mod ramp;
 mod ports;
+mod why;
 mod without_api;
 mod callers;
 mod stopping;
