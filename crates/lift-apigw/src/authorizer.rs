@@ -8,6 +8,31 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::event::{EventType, ReadContext, RequestContext, WriteContext};
 use crate::fields::{Fields, Multi, OneOrMany, Params, Scalar, Single, Text};
+use crate::malformed::{Field, Kind, Malformed, Presence};
+
+/// A result of HTTP APIs (`isAuthorized`) lacks both that are required.
+const FIELDS: [Field; 4] = [
+    Field {
+        name: "principalId",
+        kind: Kind::Text,
+        presence: Presence::Required,
+    },
+    Field {
+        name: "policyDocument",
+        kind: Kind::Object,
+        presence: Presence::Required,
+    },
+    Field {
+        name: "context",
+        kind: Kind::Object,
+        presence: Presence::Optional,
+    },
+    Field {
+        name: "usageIdentifierKey",
+        kind: Kind::Text,
+        presence: Presence::Optional,
+    },
+];
 
 /// What an authorizer is invoked with.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,8 +116,12 @@ impl<'a> Response<'a> {
     ///
     /// # Errors
     /// The text is not JSON, lacks a required field, or the context holds an object, a list or null.
-    pub fn parse(json: &'a [u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(json)
+    pub fn parse(json: &'a [u8]) -> Result<Self, Malformed> {
+        let example = r#"{"principalId":"who","policyDocument":{"Statement":[…]}}"#;
+        serde_json::from_slice(json).map_err(|error| {
+            let in_context = Malformed::in_context(json);
+            in_context.unwrap_or_else(|| Malformed::find(json, example, &FIELDS, &error))
+        })
     }
 
     /// Allows or denies this caller one resource.

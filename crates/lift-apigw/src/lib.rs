@@ -17,6 +17,7 @@
 
 pub mod event;
 pub mod fields;
+pub mod malformed;
 pub mod authorizer;
 pub mod response;
 pub mod error_frame;

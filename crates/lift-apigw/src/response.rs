@@ -5,6 +5,26 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::fields::{Fields, Scalar};
+use crate::malformed::{Field, Kind, Malformed, Presence};
+
+/// What the parser finds wrong first is what a function's author is told.
+const FIELDS: [Field; 3] = [
+    Field {
+        name: "statusCode",
+        kind: Kind::Number,
+        presence: Presence::Required,
+    },
+    Field {
+        name: "body",
+        kind: Kind::Text,
+        presence: Presence::Optional,
+    },
+    Field {
+        name: "isBase64Encoded",
+        kind: Kind::Bool,
+        presence: Presence::Optional,
+    },
+];
 
 /// What a Lambda function answers: a status, and a body that two-way routes deliver.
 ///
@@ -75,8 +95,10 @@ impl<'a> Response<'a> {
     /// # Errors
     /// The text is not a JSON object with an integer `statusCode` (a numeric string is refused;
     /// *unverified*: REST APIs accept one).
-    pub fn parse(json: &'a [u8]) -> Result<Self, serde_json::Error> {
+    pub fn parse(json: &'a [u8]) -> Result<Self, Malformed> {
+        let example = r#"{"statusCode":200,"body":"text"}"#;
         serde_json::from_slice(json)
+            .map_err(|error| Malformed::find(json, example, &FIELDS, &error))
     }
 
     /// The last value of a header, ignoring the name's case.

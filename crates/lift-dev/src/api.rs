@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use tower::BoxError;
 
 use crate::access::Access;
+use crate::answers;
 use crate::door::plain;
 use crate::faults::Fault;
 use crate::faulty::Faulty;
@@ -87,6 +88,8 @@ impl Api {
         request: Request<Incoming>,
         peer: SocketAddr,
     ) -> Response<ResponseBody> {
+        let path = request.uri().path();
+        let wrong = answers::wrong_path(&self.faulty.api, self.gateway.rules(), path);
         let response = self.gateway.handle(request, peer).await;
         // What is accepted the gateway's observer has seen.
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -95,6 +98,9 @@ impl Api {
                 connection: None,
                 status: response.status().as_u16(),
             });
+        }
+        if let Some(wrong) = wrong {
+            self.faulty.feed.notice(wrong);
         }
         response
     }

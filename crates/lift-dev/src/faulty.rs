@@ -6,6 +6,7 @@ use std::time::Duration;
 use lift_gateway::{Answer, Function, Integration, Invocation, InvokeError};
 use tower::service_fn;
 
+use crate::answers::Answers;
 use crate::faults::{Fault, Faults};
 use crate::feed::{Entry, Feed};
 use crate::lambda::{Fate, Functions, Routes};
@@ -59,13 +60,23 @@ impl Faulty {
     }
 
     /// The API's functions, with the faults of invocations around them.
-    pub(crate) fn integration(self, api: &plan::Api, functions: &Functions) -> Integration {
-        let around = Arc::new((self, Routes::of(api), functions.clone()));
+    pub(crate) fn integration(
+        self,
+        api: &plan::Api,
+        functions: &Functions,
+        answers: Answers,
+    ) -> Integration {
+        let around = Arc::new((self, Routes::of(api), functions.clone(), answers));
         Integration::new(service_fn(move |invocation: Invocation| {
             let around = Arc::clone(&around);
             async move {
-                let (faulty, routes, functions) = &*around;
-                faulty.invoke(routes, functions, invocation).await
+                let (faulty, routes, functions, answers) = &*around;
+                let function = invocation.function.clone();
+                let answer = faulty.invoke(routes, functions, invocation).await;
+                if let (Ok(answer), Some(name)) = (&answer, routes.find(&function)) {
+                    answers.check(&function, name, &answer.body);
+                }
+                answer
             }
         }))
     }

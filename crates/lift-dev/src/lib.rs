@@ -17,6 +17,7 @@ pub mod access;
 pub mod sigv4;
 pub mod faults;
 mod faulty;
+mod answers;
 pub mod lambda;
 pub mod dynamodb;
 pub mod build;

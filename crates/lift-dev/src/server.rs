@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::{Access, Signatures};
+use crate::answers::Answers;
 use crate::api::{Api, Late};
 use crate::authority::Authority;
 use crate::door::Door;
@@ -26,7 +27,7 @@ use crate::dynamodb;
 use crate::dynamodb::tables::{self, Made, TableError};
 use crate::faults::{Fault, Faults};
 use crate::faulty::{Faulty, Shared};
-use crate::feed::{Detail, Feed};
+use crate::feed::Feed;
 use crate::lambda::{self, Call, Failure, Fate, Freeze, Functions};
 use crate::plan::{self, Mapping, Plan, Schedule};
 use crate::ports::{Endpoint, InvokeUrl, Ports, named};
@@ -329,7 +330,10 @@ impl Behind<'_> {
             faults: self.faults.clone(),
             feed: self.feed.clone(),
         };
-        let integration = faulty.clone().integration(api, self.functions);
+        let integration =
+            faulty
+                .clone()
+                .integration(api, self.functions, Answers::new(&rules, self.feed));
         Ok(Api {
             gateway: gateway(rules, integration, &faulty.api, self.feed),
             access: self.access.clone(),
@@ -339,12 +343,10 @@ impl Behind<'_> {
     }
 }
 
-/// A gateway whose connections the feed shows, where it wants them.
+/// A gateway whose connections the feed shows.
 fn gateway(rules: Rules, integration: Integration, api: &Arc<str>, feed: &Feed) -> Gateway {
-    match feed.detail() {
-        Detail::All => Gateway::observed(rules, integration, traffic::observer(api, feed)),
-        Detail::Problems => Gateway::new(rules, integration),
-    }
+    let observer = traffic::observer(api, &rules, feed);
+    Gateway::observed(rules, integration, observer)
 }
 
 /// Says what was tried.

@@ -3,17 +3,25 @@
 use std::sync::Arc;
 
 use lift_gateway::session::outbox::Frame;
-use lift_gateway::{Observer, Received, Seen, Side};
+use lift_gateway::{Observer, Received, Rules, Seen, Side};
 
-use crate::feed::{By, Direction, Entry, Feed, Opcode};
+use crate::answers;
+use crate::feed::{By, Detail, Direction, Entry, Feed, Opcode};
 
 /// Characters of a message that are shown.
 const PREVIEW_CHARS: usize = 60;
 
 /// Puts what is seen of an API's connections into the feed.
-pub(crate) fn observer(api: &Arc<str>, feed: &Feed) -> Observer {
-    let (api, feed) = (Arc::clone(api), feed.clone());
+pub(crate) fn observer(api: &Arc<str>, rules: &Rules, feed: &Feed) -> Observer {
+    let (api, rules, feed) = (Arc::clone(api), rules.clone(), feed.clone());
     Observer::new(move |connection, seen| {
+        if let Seen::Unrouted { message } = seen {
+            return feed.problem(answers::unrouted(&api, &rules, message));
+        }
+        // Nothing else that is seen here is a problem.
+        if feed.detail() == Detail::Problems {
+            return;
+        }
         let (api, connection) = (api.to_string(), connection.to_string());
         let frame = |direction, opcode, bytes: Option<usize>, text: Option<&str>| Entry::Frame {
             api: api.clone(),
@@ -63,7 +71,7 @@ pub(crate) fn observer(api: &Arc<str>, feed: &Feed) -> Observer {
 }
 
 /// The beginning of a text, as one line that no terminal obeys.
-fn preview(text: &str) -> String {
+pub(crate) fn preview(text: &str) -> String {
     let mut shown: String = text.chars().take(PREVIEW_CHARS).map(harmless).collect();
     if text.chars().nth(PREVIEW_CHARS).is_some() {
         shown.push('…');

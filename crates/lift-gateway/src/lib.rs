@@ -45,4 +45,5 @@ pub use session::rules::{
     Api, AuthorizerRules, Limits, Management, Paths, Route, RouteIntegration, RouteResponse, Rules,
     RulesError,
 };
+pub use session::untaken::{Taken, Untaken};
 pub use session::{Function, FunctionEvent, InvokeError, PostError, Returned, Timestamp};

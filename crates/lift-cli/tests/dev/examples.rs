@@ -25,6 +25,10 @@ fn prepare(language: &str, program: &str, arguments: &[&str]) {
 async fn check(language: &str) {
     let template = root().join("examples").join(language).join("template.yaml");
     let mut running = Running::start(&template, &["--dynamodb", "local", "--watch", "off"]).await;
+    let notice = running.entry("notice").await;
+    let text = notice["text"].as_str().unwrap();
+    let expected = "DynamoDB Local is at http://127.0.0.1:";
+    assert!(text.starts_with(expected), "{text}");
 
     for refused in ["", "?token=guess"] {
         match running.try_client(refused).await {

@@ -18,6 +18,7 @@ mod schedules;
 mod hostile_functions;
 mod ramp;
 mod ports;
+mod why;
 mod without_api;
 mod callers;
 mod stopping;

@@ -4,17 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use lift_gateway::Function;
 use rustix::process::Signal;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Fate;
 use super::environment;
 use super::event::{Event, ExtensionEvent};
 use super::failure::{Ceiling, Failure, report};
 use super::host::{Host, Running, Seat, State, Waiter};
 use super::pool::{Action, EnvironmentId, InitError, Reason, Subscription, Ticket};
+use super::{Fate, Routes};
 use crate::feed::Entry;
 
 impl Host {
@@ -188,10 +189,9 @@ impl Host {
             return;
         };
         let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        // A function logs the errors it reports; the others nobody else says.
         if let Err(failure) = &result
             && failure.is_the_functions()
-            && !matches!(failure, Failure::FunctionError { .. })
+            && !is_denial(&waiter.request.cause, failure)
         {
             let name = &known.function.name;
             self.feed.problem(format!("function `{name}`: {failure}"));
@@ -217,6 +217,13 @@ impl Host {
         // The caller may have left; the function ran all the same.
         _ = waiter.answer.send(result);
     }
+}
+
+/// Whether an authorizer fails as it is to say no.
+fn is_denial(cause: &str, failure: &Failure) -> bool {
+    let denies =
+        matches!(failure, Failure::FunctionError { message, .. } if message == "Unauthorized");
+    denies && cause == Routes::cause(&Function::Authorizer)
 }
 
 fn signal(state: &State, id: EnvironmentId, signal: Signal) {

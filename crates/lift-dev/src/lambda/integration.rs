@@ -41,7 +41,7 @@ impl Routes {
     }
 
     /// The function's name.
-    fn find(&self, function: &Function) -> Option<&String> {
+    pub(crate) fn find(&self, function: &Function) -> Option<&String> {
         match function {
             Function::Authorizer => self.authorizer.as_ref(),
             Function::Connect | Function::Message { .. } | Function::Disconnect => {

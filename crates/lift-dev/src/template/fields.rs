@@ -32,7 +32,7 @@ impl<'n> Fields<'n> {
                 Some(name) => format!("; did you mean `{name}`?"),
                 None => String::new(),
             };
-            log.note(*at, format!("{what} knows no `{key}`, skipped{meant}"));
+            log.note(*at, format!("{what}: lift dev does not use `{key}`{meant}"));
         }
         Self {
             node,

@@ -8,6 +8,7 @@ use lift_apigw::response::Response;
 
 use super::outbox::Frame;
 use super::rules::{Limits, RouteResponse};
+use super::untaken::Untaken;
 use super::{InvokeError, Returned};
 
 /// The frame for the caller, or the text of the error frame.
@@ -21,17 +22,25 @@ pub(super) fn frame(
     outcome: &Result<Returned, InvokeError>,
     limits: &Limits,
 ) -> Result<Option<Frame>, &'static str> {
-    let answer = match outcome {
-        Ok(Returned::Text(_)) if response == RouteResponse::OneWay => return Ok(None),
-        Ok(Returned::Text(text)) => return fitting(Frame::Text(text.clone()), limits),
-        Ok(Returned::Json(answer)) if answer.len() > limits.response_bytes_max => {
-            return Err(INTERNAL_SERVER_ERROR);
-        }
-        Ok(Returned::Json(answer)) => answer,
-        Err(InvokeError::TimedOut) => return Err(ENDPOINT_REQUEST_TIMED_OUT),
-        Err(_) => return Err(INTERNAL_SERVER_ERROR),
+    match outcome {
+        Ok(answer) => read(response, answer, limits).map_err(|_untaken| INTERNAL_SERVER_ERROR),
+        Err(InvokeError::TimedOut) => Err(ENDPOINT_REQUEST_TIMED_OUT),
+        Err(_) => Err(INTERNAL_SERVER_ERROR),
+    }
+}
+
+/// The frame that an answer is to its caller.
+pub(super) fn read(
+    response: RouteResponse,
+    answer: &Returned,
+    limits: &Limits,
+) -> Result<Option<Frame>, Untaken> {
+    let answer = match answer {
+        Returned::Text(_) if response == RouteResponse::OneWay => return Ok(None),
+        Returned::Text(text) => return fitting(Frame::Text(text.clone()), limits),
+        Returned::Json(answer) => within(limits.response_bytes_max, answer)?,
     };
-    let parsed = Response::parse(answer).map_err(|_malformed| INTERNAL_SERVER_ERROR)?;
+    let parsed = Response::parse(answer)?;
     let body = match (response, parsed.body) {
         (RouteResponse::TwoWay, Some(body)) => body,
         (RouteResponse::TwoWay, None) | (RouteResponse::OneWay, _) => return Ok(None),
@@ -39,7 +48,7 @@ pub(super) fn frame(
     let frame = if parsed.is_base64_encoded {
         let bytes = STANDARD
             .decode(body.as_ref())
-            .map_err(|_malformed| INTERNAL_SERVER_ERROR)?;
+            .map_err(|_malformed| Untaken::NotBase64)?;
         Frame::from(Bytes::from(bytes))
     } else {
         Frame::Text(body.into_owned().into())
@@ -47,9 +56,27 @@ pub(super) fn frame(
     fitting(frame, limits)
 }
 
-fn fitting(frame: Frame, limits: &Limits) -> Result<Option<Frame>, &'static str> {
-    if frame.len() > limits.message_bytes_max {
-        return Err(INTERNAL_SERVER_ERROR);
+/// Whether an answer says something to its caller.
+pub(super) fn has_body(answer: &Returned) -> bool {
+    match answer {
+        Returned::Text(text) => !text.is_empty(),
+        Returned::Json(answer) => Response::parse(answer)
+            .is_ok_and(|parsed| parsed.body.is_some_and(|body| !body.is_empty())),
+    }
+}
+
+/// An answer that is not more than it may be.
+pub(super) fn within(max: usize, answer: &[u8]) -> Result<&[u8], Untaken> {
+    match answer.len() {
+        bytes if bytes > max => Err(Untaken::TooLarge { bytes, max }),
+        _ => Ok(answer),
+    }
+}
+
+fn fitting(frame: Frame, limits: &Limits) -> Result<Option<Frame>, Untaken> {
+    let (bytes, max) = (frame.len(), limits.message_bytes_max);
+    if bytes > max {
+        return Err(Untaken::BodyTooLarge { bytes, max });
     }
     Ok(Some(frame))
 }

@@ -11,7 +11,8 @@ use lift_apigw::limits::AUTHORIZER_RESULT_BYTES_MAX;
 
 use super::handshake::Refusal;
 use super::rules::AuthorizerRules;
-use super::{InvokeError, Returned};
+use super::untaken::Untaken;
+use super::{InvokeError, Returned, answer};
 
 /// The authorizer's context and `principalId`, as events carry them.
 pub(super) type Context = Fields<'static, Scalar<'static>>;
@@ -37,14 +38,57 @@ pub(super) fn decide(
         }
         Err(_) => return Err(Refusal::new(500)),
     };
-    if result.len() > AUTHORIZER_RESULT_BYTES_MAX {
-        return Err(Refusal::new(500));
-    }
-    let response = Response::parse(&result).map_err(|_malformed| Refusal::new(500))?;
-    if !allows(&response.policy_document, "execute-api:Invoke", arn) {
-        return Err(Refusal::new(403));
-    }
+    let response = read(arn, &result).map_err(|untaken| match untaken {
+        Untaken::Denied { .. } | Untaken::AllowsOther { .. } => Refusal::new(403),
+        _ => Refusal::new(500),
+    })?;
     Ok(context(response))
+}
+
+/// What an authorizer returned, if it allows this connection.
+pub(super) fn read<'a>(arn: &str, result: &'a [u8]) -> Result<Response<'a>, Untaken> {
+    let response = Response::parse(answer::within(AUTHORIZER_RESULT_BYTES_MAX, result)?)?;
+    let policy = &response.policy_document;
+    if allows(policy, "execute-api:Invoke", arn) {
+        return Ok(response);
+    }
+    let arn = arn.to_owned();
+    let statements = policy.statement.as_slice();
+    let allowing = statements
+        .iter()
+        .filter(|each| each.effect == Effect::Allow);
+    let allowed: Vec<_> = allowing.map(shown).collect();
+    let denies = |each: &Statement<'_>| {
+        each.effect == Effect::Deny && matches(each, "execute-api:Invoke", &arn)
+    };
+    if allowed.is_empty() || statements.iter().any(denies) {
+        return Err(Untaken::Denied { arn });
+    }
+    let allowed = allowed.join("; ");
+    Err(Untaken::AllowsOther { allowed, arn })
+}
+
+/// What a statement is about, in words.
+fn shown(statement: &Statement<'_>) -> String {
+    let list = |patterns: &OneOrMany<Text<'_>>| {
+        let patterns = patterns.as_slice().iter();
+        let quoted: Vec<_> = patterns.map(|Text(p)| format!("`{p}`")).collect();
+        quoted.join(", ")
+    };
+    let part = |these: &Option<OneOrMany<Text<'_>>>, but_these: &Option<OneOrMany<Text<'_>>>| match (
+        these, but_these,
+    ) {
+        (Some(these), _) => list(these),
+        (None, Some(but_these)) => format!("all but {}", list(but_these)),
+        (None, None) => "nothing".to_owned(),
+    };
+    let action = part(&statement.action, &statement.not_action);
+    let resource = part(&statement.resource, &statement.not_resource);
+    let condition = match statement.condition {
+        Some(_) => ", under a condition that is not evaluated",
+        None => "",
+    };
+    format!("{action} on {resource}{condition}")
 }
 
 /// `principalId` first, then the context's values as strings.

@@ -10,7 +10,8 @@ use lift_apigw::management::message_body;
 use lift_apigw::response::Response;
 
 use super::rules::{Limits, Rules};
-use super::{InvokeError, Returned};
+use super::untaken::Untaken;
+use super::{InvokeError, Returned, answer};
 
 /// An HTTP request that asks for an upgrade.
 #[derive(Clone, Debug)]
@@ -187,17 +188,22 @@ pub(super) fn decide(
         Err(InvokeError::TimedOut) => return Err(Refusal::new(504)),
         Err(_) => return Err(Refusal::new(502)),
     };
-    if answer.len() > limits.response_bytes_max {
-        return Err(Refusal::new(502));
-    }
-    let response = Response::parse(&answer).map_err(|_malformed| Refusal::new(502))?;
+    let response = read(limits, &answer).map_err(|_untaken| Refusal::new(502))?;
     match response.status_code {
         200..300 => Ok(response
             .header("Sec-WebSocket-Protocol")
             .filter(|chosen| upgrade.offers(chosen))
             .map(Cow::into_owned)),
-        300..600 => Err(Refusal::new(response.status_code)),
-        _ => Err(Refusal::new(502)),
+        status => Err(Refusal::new(status)),
+    }
+}
+
+/// What `$connect` answers, if a client can be told.
+pub(super) fn read<'a>(limits: &Limits, answer: &'a [u8]) -> Result<Response<'a>, Untaken> {
+    let response = Response::parse(answer::within(limits.response_bytes_max, answer)?)?;
+    match response.status_code {
+        200..600 => Ok(response),
+        status => Err(Untaken::Status { status }),
     }
 }
 

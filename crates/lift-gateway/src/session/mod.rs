@@ -48,6 +48,7 @@ pub mod codec;
 pub mod route;
 mod opening;
 mod answer;
+pub mod untaken;
 mod ending;
 pub mod outbox;
 pub mod management;
@@ -474,6 +475,7 @@ impl Session {
             return self.send_error(now, error_frame::TOO_MANY_REQUESTS, &request_id);
         }
         let Some((route, rule)) = route::select(&self.rules, &text) else {
+            self.seen(Seen::Unrouted { message: &text });
             return self.send_error(now, error_frame::FORBIDDEN, &request_id);
         };
         if !self.throttle.route(route, rule, now) {

@@ -46,6 +46,11 @@ pub enum Seen<'a> {
     Accepted,
     /// The client sent a message or a control frame; what breaks a rule is seen by its close alone.
     Received(Received<'a>),
+    /// No route takes the message.
+    Unrouted {
+        /// Its text.
+        message: &'a str,
+    },
     /// A message was given to the transport.
     Sent(&'a Frame),
     /// The connection ends, after what is queued.

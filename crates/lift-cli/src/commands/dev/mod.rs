@@ -58,6 +58,9 @@ async fn dev(args: DevArgs) -> Result<(), Failure> {
     };
     let (feed, happened) = Feed::with_detail(screen.detail());
     let (stage, stages) = watch::channel(Stage::Starting);
+    if let Some(local) = &local {
+        feed.notice(format!("DynamoDB Local is at {}", local.endpoint()));
+    }
     let showing = TaskTracker::new();
     let shown = screen.follow(happened, stages);
     showing.spawn_blocking(move || tokio::runtime::Handle::current().block_on(shown));
