@@ -475,7 +475,7 @@ impl Session {
             return self.send_error(now, error_frame::TOO_MANY_REQUESTS, &request_id);
         }
         let Some((route, rule)) = route::select(&self.rules, &text) else {
-            self.seen(Seen::Unrouted { message: &text });
+            self.note(|| Noted::Unrouted(text.clone()));
             return self.send_error(now, error_frame::FORBIDDEN, &request_id);
         };
         if !self.throttle.route(route, rule, now) {

@@ -72,6 +72,7 @@ pub(crate) enum Noted {
     Binary,
     Ping,
     Pong,
+    Unrouted(Text),
     Sent(Frame),
     Closed {
         by: Side,
@@ -88,6 +89,7 @@ impl Noted {
             Self::Binary => Seen::Received(Received::Binary),
             Self::Ping => Seen::Received(Received::Ping),
             Self::Pong => Seen::Received(Received::Pong),
+            Self::Unrouted(message) => Seen::Unrouted { message },
             Self::Sent(frame) => Seen::Sent(frame),
             Self::Closed { by, code, reason } => Seen::Closed {
                 by: *by,
