@@ -93,12 +93,11 @@ async fn say(client: &mut Client, action: &str, case: &str) {
     client.send(&message.to_string()).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_refused_handshake_is_said_with_what_to_return_instead() {
-    let (mut running, _home) = start(&["--quiet"]).await;
+/// A query, the status that its answer leads to, and how what is said begins.
+fn refusals() -> Vec<(&'static str, u16, String)> {
     let connect = |reason: &str| format!("`$connect` of Echo: {reason}");
     let authorizer = |reason: &str| format!("authorizer Auth: {reason}");
-    let cases = [
+    vec![
         (
             "connect=text",
             502,
@@ -161,8 +160,13 @@ async fn a_refused_handshake_is_said_with_what_to_return_instead() {
                 "the policy allows `execute-api:Invoke` on `arn:other`, and this connection is `execute-api:Invoke` on `arn:aws:execute-api:",
             ),
         ),
-    ];
-    for (query, status, expected) in cases {
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_handshake_is_said_with_what_to_return_instead() {
+    let (mut running, _home) = start(&["--quiet"]).await;
+    for (query, status, expected) in refusals() {
         // What a function says no by is no problem: the next line is of the case.
         for meant in ["connect=forbidden", "auth=denied", "auth=raise"] {
             assert!(running.try_client(&format!("?{meant}")).await.is_err());
