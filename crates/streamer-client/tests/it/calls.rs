@@ -206,7 +206,7 @@ fn a_request_is_followed_to_its_end() {
             );
             assert_eq!(ask["idempotency_key"].as_str().unwrap().len(), 32);
             connection.acknowledge(&ask, "R1").await;
-            // A ping after each step: the client asks for the next when it has read this one.
+            // Each step between a ping and its answer: the client asks for the next when it has looked at this one.
             for (seq, percentage) in [
                 (1, 10.0),
                 (1, 10.0),
@@ -214,8 +214,9 @@ fn a_request_is_followed_to_its_end() {
                 (3, 30.0),
                 (1_000_001, 40.0),
             ] {
+                let ping = connection.hear_action("ping").await;
                 connection.progress("R1", seq, percentage).await;
-                connection.answer_ping().await;
+                connection.answer(&ping).await;
             }
             connection
                 .complete("R1", 1_000_002, json!({"rows": 3}))

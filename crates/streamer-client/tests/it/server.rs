@@ -159,6 +159,10 @@ impl Connection {
 
     pub(crate) async fn answer_ping(&mut self) {
         let ping = self.hear_action("ping").await;
+        self.answer(&ping).await;
+    }
+
+    pub(crate) async fn answer(&mut self, ping: &Value) {
         self.say(json!({"type": "pong", "id": ping["id"], "server_time": "now"}))
             .await;
     }
