@@ -27,7 +27,9 @@ async fn count(Payload(to): Payload<u32>, task: Task) -> Result<u32, Stopped> {
 }
 
 fn app() -> App {
-    App::new().on("greet", greet).task("count", count)
+    // By its name clients such as `lift ws` know how to talk to it.
+    let app = App::new().subprotocol("streamer.v1");
+    app.on("greet", greet).task("count", count)
 }
 
 #[tokio::main]
