@@ -251,6 +251,8 @@ impl Task {
     /// Does what the session asked for since the last time, and what it asks for meanwhile.
     fn act(&mut self) {
         while !self.actions.is_empty() {
+            // What led to an invocation is seen before it.
+            self.slot.show();
             let mut actions = std::mem::take(&mut self.actions);
             for action in actions.drain(..) {
                 self.carry_out(action);
