@@ -82,10 +82,11 @@ fn bullmq(clients: usize, time: Duration) -> Result<Option<f64>> {
         .stderr(Stdio::null())
         .output()?;
     let jobs = String::from_utf8(output.stdout)?;
-    let jobs = jobs.trim().parse();
-    Ok(Some(
-        jobs.map_err(|error| format!("BullMQ did not run: {error}"))?,
-    ))
+    let jobs = jobs.trim().parse().ok();
+    if jobs.is_none() {
+        eprintln!("BullMQ ends with an error with {clients} clients");
+    }
+    Ok(jobs)
 }
 
 /// How often a second this disk takes an append and makes it durable.
