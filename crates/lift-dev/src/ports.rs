@@ -8,12 +8,13 @@ use tokio::net::TcpListener;
 
 use crate::door::INVOKE_PATH;
 use crate::plan;
+use crate::template::Authorities;
 
 /// Where a plan's APIs listen: on one port after another. The first is there without an API, too.
 #[derive(Debug)]
 pub struct Ports {
     /// The first port's address.
-    pub first: SocketAddr,
+    pub(crate) first: SocketAddr,
     pub(crate) listeners: Vec<TcpListener>,
 }
 
@@ -45,6 +46,15 @@ impl Ports {
             self.listeners.push(bound);
         }
         Ok(())
+    }
+
+    /// The APIs' addresses as functions see them.
+    #[must_use]
+    pub fn authorities(&self) -> Authorities {
+        Authorities {
+            host: named(self.first.ip()),
+            first_port: self.first.port(),
+        }
     }
 }
 

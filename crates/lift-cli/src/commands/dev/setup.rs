@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
@@ -62,7 +61,7 @@ pub(super) fn plan(template: &Path, args: &DevArgs) -> Result<(Plan, Ports), Fai
     let mut tries = 0;
     loop {
         let mut ports = Ports::bind(args.listen).map_err(|error| taken(args, &error))?;
-        let plan = read(template, args, ports.first)?;
+        let plan = read(template, args, &ports)?;
         tries += 1;
         match ports.extend(plan.apis.len()) {
             Ok(()) => return Ok((plan, ports)),
@@ -82,11 +81,11 @@ fn taken(args: &DevArgs, error: &io::Error) -> Failure {
     )
 }
 
-fn read(template: &Path, args: &DevArgs, first: SocketAddr) -> Result<Plan, Failure> {
+fn read(template: &Path, args: &DevArgs, ports: &Ports) -> Result<Plan, Failure> {
     let mut reading = template::Settings::default();
     reading.parameters = args.parameters.iter().cloned().collect();
     reading.region.clone_from(&args.region);
-    reading.authorities = authorities(first);
+    reading.authorities = ports.authorities();
     template::read(template, &reading).map_err(|problems| {
         Failure::new(
             Exit::Usage,
@@ -159,19 +158,6 @@ fn credentials(url: &str, aws: Aws, settings: &mut Settings) -> Credentials {
         access_key: ACCESS_KEY_ID.to_owned(),
         secret_key: SECRET_ACCESS_KEY.to_owned(),
         session_token: None,
-    }
-}
-
-/// Where APIs listen, as functions see it: what listens everywhere is called by loopback.
-fn authorities(first: SocketAddr) -> template::Authorities {
-    let host = match first.ip() {
-        ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
-        std::net::IpAddr::V4(ip) => ip.to_string(),
-        std::net::IpAddr::V6(ip) => format!("[{ip}]"),
-    };
-    template::Authorities {
-        host,
-        first_port: first.port(),
     }
 }
 
