@@ -13,9 +13,13 @@ const EDGES: &[(&str, &[&str])] = &[
     ("lift-ws", &[]),
     ("streamer-protocol", &[]),
     ("lift-embedded", &["lift-ws"]),
-    ("lift-aws", &["lift-ws", "lift-apigw"]),
+    ("lift-aws-client", &["lift-apigw"]),
+    ("lift-aws", &["lift-ws", "lift-apigw", "lift-aws-client"]),
     ("lift-gateway", &["lift-apigw"]),
-    ("lift-dev", &["lift-apigw", "lift-gateway"]),
+    (
+        "lift-dev",
+        &["lift-apigw", "lift-aws-client", "lift-gateway"],
+    ),
     (
         "lift-server",
         &["lift-ws", "lift-aws", "lift-gateway", "lift-embedded"],

@@ -1,4 +1,6 @@
-//! AWS for Lift apps: API Gateway's events come in, its answers go out.
+//! AWS for Lift apps: API Gateway's events come in, its answers go out; what must last lies in DynamoDB.
 #![warn(missing_docs)]
 
 pub mod event;
+#[cfg(feature = "dynamodb")]
+pub mod dynamodb;

@@ -18,7 +18,7 @@ use crate::clock::wall_clock;
 use crate::door::plain;
 use crate::lambda::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, session_token};
 use crate::plan::{Effect, Plan, Statement};
-use crate::sigv4::{self, Credentials, Scope};
+use lift_aws_client::sigv4::{self, Credentials, Scope};
 
 /// The action of all `@connections` calls.
 const ACTION: &str = "execute-api:ManageConnections";
@@ -86,8 +86,14 @@ impl Access {
                 session_token: Some(session_token(name)),
             })
         };
-        sigv4::verify(&parts, &sigv4::body_hash(body), scope, find, wall_clock())
-            .map_err(|refusal| forbidden(refusal.error_type(), &refusal.message()))?;
+        sigv4::verify(
+            &parts,
+            &sigv4::body_hash(body),
+            scope,
+            find,
+            wall_clock().epoch_ms(),
+        )
+        .map_err(|refusal| forbidden(refusal.error_type(), &refusal.message()))?;
         let arn = arn(rules, call);
         let (name, statements) = caller.map_or(("", [].as_slice()), |(name, statements)| {
             (name.as_str(), statements.as_slice())

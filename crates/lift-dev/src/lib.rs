@@ -14,7 +14,6 @@ mod door;
 mod api;
 mod caller;
 pub mod access;
-pub mod sigv4;
 pub mod faults;
 mod faulty;
 mod answers;

@@ -5,7 +5,7 @@ use std::fs;
 use std::sync::Arc;
 
 use http::Uri;
-use lift_dev::sigv4::Credentials;
+use lift_aws_client::sigv4::Credentials;
 use serde_json::Value;
 
 use crate::args::Run;

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
-use lift_dev::sigv4::{self, Credentials, Parts, Scope};
-use lift_gateway::Timestamp;
+use lift_aws_client::sigv4::{self, Credentials, Parts, Scope};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
@@ -129,7 +128,6 @@ impl Reach {
             service: "execute-api",
         };
         let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default();
-        let now = Timestamp::from_epoch_ms(now);
         let hash = sigv4::body_hash(&request.body);
         let signed = sigv4::sign(&parts, &hash, credentials, scope, now);
         let text = |(name, value): (HeaderName, HeaderValue)| {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
+use lift_aws_client::sigv4::Credentials;
 use lift_dev::lambda::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, session_token};
-use lift_dev::sigv4::Credentials;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;

@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, interval, timeout};
 
 use super::{Client, EndpointError, Error};
-use crate::sigv4::Credentials;
+use lift_aws_client::sigv4::Credentials;
 
 /// Runs its arguments until they end or standard input does, so that Java does not outlive an owner
 /// that is killed: its end of the pipe closes with it.

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use lift_aws_client::sigv4::Credentials;
 use lift_dev::dynamodb::Client;
 use lift_dev::dynamodb::local::{Local, find, how_to_get};
 use lift_dev::dynamodb::tables::{Made, make, stream_arn};
 use lift_dev::plan::Table;
-use lift_dev::sigv4::Credentials;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;

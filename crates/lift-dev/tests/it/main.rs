@@ -12,6 +12,5 @@
 mod support;
 mod lambda;
 mod template;
-mod sigv4;
 mod dynamodb;
 mod streams;

@@ -5,13 +5,6 @@ use std::process::Command;
 
 use lift_dev::dynamodb::local::{Local, find};
 
-/// A path below `tests/foreign`.
-pub(crate) fn foreign(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../tests/foreign")
-        .join(path)
-}
-
 /// Whether what is not ours is left out by wish, which is said.
 pub(crate) fn skipped_foreign(what: &str) -> bool {
     let skipped = std::env::var_os("SKIP_FOREIGN").is_some_and(|skip| skip == "1");

@@ -8,7 +8,7 @@ use std::{
 use lift_dev::{
     access::Signatures,
     dynamodb::{
-        self,
+        self, Credentials,
         local::{self, Local},
     },
     faults::Faults,
@@ -16,7 +16,6 @@ use lift_dev::{
     plan::Plan,
     ports::Ports,
     server::Settings,
-    sigv4::Credentials,
     template,
 };
 

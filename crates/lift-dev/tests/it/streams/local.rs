@@ -219,7 +219,7 @@ async fn writes_after_the_latest_arrive_in_order_and_poison_goes_to_the_file() {
 
 #[tokio::test]
 async fn a_wrong_pattern_ends_the_mapping_before_anything_is_read() {
-    let credentials = lift_dev::sigv4::Credentials {
+    let credentials = lift_aws_client::sigv4::Credentials {
         access_key: "local".to_owned(),
         secret_key: "local".to_owned(),
         session_token: None,
