@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service};
 
@@ -428,6 +429,13 @@ impl Runtime {
         self.inner.follow(connection, follow).await;
     }
 
+    /// Takes what [`owed`](Self::owed) would give, without waiting: for a process that stands still
+    /// between two events.
+    pub async fn owed_now(&self) -> Vec<(ConnectionId, Follow)> {
+        let mut owing = self.inner.owed.1.lock().await;
+        std::iter::from_fn(|| owing.try_recv().ok()).collect()
+    }
+
     /// Waits for a connection that had no room for a terminal message, and gives it with what to
     /// [`follow`](Self::follow). Nothing is lost if it is dropped.
     pub async fn owed(&self) -> (ConnectionId, Follow) {
@@ -444,7 +452,16 @@ impl Runtime {
     /// # Errors
     /// When the store cannot say whether the claim succeeded.
     pub async fn deliver(&self, key: &Key) -> Result<Delivery, StoreError> {
-        self.inner.deliver(key).await
+        self.inner.deliver(key, None).await
+    }
+
+    /// The same where this process has no more time than `until`: a task that runs then is asked to
+    /// give its lease back, and goes on from its checkpoint elsewhere.
+    ///
+    /// # Errors
+    /// As [`deliver`](Self::deliver).
+    pub async fn deliver_until(&self, key: &Key, until: Instant) -> Result<Delivery, StoreError> {
+        self.inner.deliver(key, Some(until)).await
     }
 
     /// One of `owner`'s requests as JSON, as `request.get` shows it.

@@ -35,8 +35,10 @@ pub enum Delivery {
     Ran(State),
     /// The request had ended already; its connections were told again.
     Ended,
-    /// Another worker holds it, or it is not due.
+    /// Another worker holds it.
     Held,
+    /// It waits for its start or its next attempt, which is due then.
+    Waits(Timestamp),
     /// There is no such request.
     Missing,
     /// This worker lost its lease while running.
@@ -44,8 +46,12 @@ pub enum Delivery {
 }
 
 impl Inner {
-    /// Claims a request and sees it through.
-    pub(crate) async fn deliver(&self, key: &Key) -> Result<Delivery, StoreError> {
+    /// Claims a request and sees it through, or as far as it is by `until`.
+    pub(crate) async fn deliver(
+        &self,
+        key: &Key,
+        until: Option<Instant>,
+    ) -> Result<Delivery, StoreError> {
         let lease = self.app.limits.lease;
         let now = self.backends.clock.now();
         match self
@@ -59,10 +65,13 @@ impl Inner {
                 self.announce(&record).await;
                 Ok(Delivery::Ended)
             }
-            Applied::Refused(..) => Ok(Delivery::Held),
+            Applied::Refused(_, record) => Ok(match (record.state, record.due_at) {
+                (State::Queued | State::Retrying, Some(due_at)) => Delivery::Waits(due_at),
+                _ => Delivery::Held,
+            }),
             Applied::Done(record) => {
                 let span = span(&record);
-                Ok(Run::new(self, *record).go().instrument(span).await)
+                Ok(Run::new(self, *record, until).go().instrument(span).await)
             }
         }
     }
@@ -156,6 +165,8 @@ struct Run<'a> {
     gone: HashSet<ConnectionId>,
     lease_until: Instant,
     renew_at: Instant,
+    /// When the process that runs it ends.
+    until: Option<Instant>,
     stop_since: Option<Instant>,
     timed_out: bool,
 }
@@ -168,7 +179,7 @@ enum Left {
 }
 
 impl<'a> Run<'a> {
-    fn new(inner: &'a Inner, record: Record) -> Self {
+    fn new(inner: &'a Inner, record: Record, until: Option<Instant>) -> Self {
         let now = Instant::now();
         Self {
             inner,
@@ -177,6 +188,7 @@ impl<'a> Run<'a> {
             gone: HashSet::new(),
             lease_until: now + inner.app.limits.lease,
             renew_at: now + inner.app.limits.renew_every,
+            until,
             stop_since: None,
             timed_out: false,
         }
@@ -301,6 +313,10 @@ impl<'a> Run<'a> {
                 self.timed_out = true;
                 self.ask(ends, Stopped::Cancelled);
             }
+            if self.stop_since.is_none() && self.until.is_some_and(|until| Instant::now() >= until)
+            {
+                self.ask(ends, Stopped::GivenBack);
+            }
             if self.must_leave(ends) {
                 return Left::Dropped;
             }
@@ -318,6 +334,9 @@ impl<'a> Run<'a> {
         let mut wake = self.renew_at;
         if self.stop_since.is_none() && !self.record.committed {
             wake = wake.min(at(self.record.deadline_at));
+        }
+        if let Some(until) = self.until.filter(|_| self.stop_since.is_none()) {
+            wake = wake.min(until);
         }
         if let Some(ready) = coalescer.ready_at() {
             wake = wake.min(at(ready));
@@ -582,7 +601,10 @@ impl<'a> Run<'a> {
         if record.state.is_terminal() {
             self.inner.ended(record).await;
         }
-        Delivery::Ran(record.state)
+        match (record.state, record.due_at) {
+            (State::Retrying, Some(due_at)) => Delivery::Waits(due_at),
+            (state, _) => Delivery::Ran(state),
+        }
     }
 
     fn is_mine(&self, record: &Record, transition: &Transition) -> bool {

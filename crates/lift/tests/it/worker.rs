@@ -691,3 +691,42 @@ async fn a_claim_whose_answer_was_lost_is_taken_again() {
     client.check_inbox(&[json!({"type": "complete", "request_id": id, "id": "c",
         "seq": 1_000_001, "result": [0]})]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_process_with_an_end_gives_back_what_still_runs_then() {
+    let app = || App::new().task("counts", counts);
+    let mut world = World::new(app());
+    let client = world.connect("c1=", "ann");
+    let id = client.submit("counts", json!(null)).await;
+    let until = Instant::now() + ms(1_200);
+    let key = key("ann", &id);
+    let ran = world.runtime.deliver_until(&key, until).await.unwrap();
+    assert_eq!(ran, Delivery::Ran(State::Queued));
+    assert!(Instant::now() <= until + ms(500), "at its next step");
+    let record = world.record("ann", &id).await;
+    assert_eq!((record.attempt(), record.lost), (1, 0));
+    let later = Instant::now() + ms(3_600_000);
+    let ran = world.runtime.deliver_until(&key, later).await.unwrap();
+    assert_eq!(ran, Delivery::Ran(State::Completed));
+    let last = client.inbox().pop().unwrap();
+    assert_eq!(last["result"], json!([0, 3]), "from its third checkpoint");
+    world.finish_running().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delivery_of_what_waits_says_until_when() {
+    async fn fails() -> Result<(), Error> {
+        Err(Error::internal("not now").retry())
+    }
+    let world = World::new(App::new().task("fails", fails));
+    let client = world.connect("c1=", "ann");
+    let id = client.submit("fails", json!(null)).await;
+    let key = key("ann", &id);
+    let Delivery::Waits(due_at) = world.runtime.deliver(&key).await.unwrap() else {
+        panic!("it failed once");
+    };
+    let now = world.runtime.backends().clock.now();
+    assert!(due_at > now);
+    let again = world.runtime.deliver(&key).await.unwrap();
+    assert_eq!(again, Delivery::Waits(due_at));
+}
