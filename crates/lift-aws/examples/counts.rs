@@ -68,7 +68,10 @@ async fn echo(messages: usize) -> Result<()> {
         return Err("the event is no message".into());
     };
     // Once for each connection, as a server does.
-    let connection = Arc::new(lift_aws::event::connection(&message.context)?);
+    let connection = Arc::new(lift_aws::event::connection(
+        &message.context,
+        lift_aws::event::by_id(&message.context),
+    )?);
     for _ in 0..messages {
         let from = Arc::clone(&connection);
         let (text, after) = lift_aws::event::answer(&runtime, from, &message.body).await;

@@ -4,3 +4,5 @@
 pub mod event;
 #[cfg(feature = "dynamodb")]
 pub mod dynamodb;
+#[cfg(feature = "host")]
+pub mod host;

@@ -313,11 +313,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
     }
 
-    /// Writes what is left, then the close frame, and waits until the client has read it.
+    /// Writes what is left, then the close frame, and waits until the client has read it, unless its
+    /// own was already behind what the gateway closes for.
     pub(crate) async fn close(&mut self, close: Close, slot: &Slot) {
-        if self.closed.is_some() {
-            return self.hang_up().await;
-        }
         loop {
             if self.flush().await.is_err() {
                 return;

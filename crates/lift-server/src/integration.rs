@@ -2,7 +2,7 @@
 //! same code as on Lambda; a message without its detour over JSON.
 
 use lift::app::Runtime;
-use lift_aws::event::{After, Failure, answer, authorize, connection, handle};
+use lift_aws::event::{After, Failure, answer, authorize, by_id, connection, handle, parse};
 use lift_gateway::{Answer, Function, Integration, Invocation, InvokeError, Receipt, Text};
 use tokio_util::task::TaskTracker;
 
@@ -20,7 +20,7 @@ async fn invoke(
 ) -> Result<Answer, InvokeError> {
     let from = invocation
         .event
-        .keep(|message| connection(&message.context));
+        .keep(|message| connection(&message.context, by_id(&message.context)));
     if let (Some(from), Some(text)) = (from, invocation.event.text()) {
         let from = from.map_err(|failure| failed(&failure))?;
         let (text, after) = answer(runtime, from, text).await;
@@ -35,12 +35,13 @@ async fn invoke(
     }
     let event = &invocation.event.json();
     if matches!(invocation.function, Function::Authorizer) {
-        return authorize(runtime, event)
+        return authorize(runtime, event, None)
             .await
             .map(Answer::from)
             .map_err(|failure| failed(&failure));
     }
-    let handled = handle(runtime, event)
+    let event = parse(event).map_err(|failure| failed(&failure))?;
+    let handled = handle(runtime, &event, by_id)
         .await
         .map_err(|failure| failed(&failure))?;
     Ok(Answer::from(handled.body))

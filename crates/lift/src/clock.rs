@@ -65,12 +65,17 @@ impl fmt::Debug for Timestamp {
     }
 }
 
-/// Where the time comes from: the system, or tokio's clock, which a test can pause and advance.
+/// Where the time comes from: the system, a service that others ask, too, or tokio's clock, which a
+/// test can pause and advance.
 #[derive(Debug, Clone)]
 pub struct Clock(Source);
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 enum Source {
+    Other {
+        read: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+        latest: Arc<AtomicU64>,
+    },
     System {
         start: Timestamp,
         since: std::time::Instant,
@@ -89,6 +94,15 @@ impl Clock {
         Self(Source::System {
             start: wall(),
             since: std::time::Instant::now(),
+            latest: Arc::default(),
+        })
+    }
+
+    /// A clock that `read` reads. Within this process it never goes backwards: where `read` does, it
+    /// stands still.
+    pub fn reading(read: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Source::Other {
+            read: Arc::new(read),
             latest: Arc::default(),
         })
     }
@@ -112,8 +126,22 @@ impl Clock {
                 let now = wall().max(*start + since.elapsed()).0;
                 Timestamp(latest.fetch_max(now, Ordering::Relaxed).max(now))
             }
+            Source::Other { read, latest } => {
+                let now = read().0;
+                Timestamp(latest.fetch_max(now, Ordering::Relaxed).max(now))
+            }
             Source::Virtual { start, since } => *start + since.elapsed(),
         }
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Other { .. } => "Other",
+            Self::System { .. } => "System",
+            Self::Virtual { .. } => "Virtual",
+        })
     }
 }
 

@@ -12,6 +12,8 @@ pub const TENANT: &str = "tenant";
 const USER: &str = "user";
 const PERMISSIONS: &str = "permissions";
 const EXPIRES_AT_MS: &str = "expiresAtMs";
+/// The name of the trace header of the authorizer's invocation.
+pub(super) const TRACE: &str = "trace";
 
 /// The authorizer's context does not hold an identity.
 #[derive(Debug, thiserror::Error)]

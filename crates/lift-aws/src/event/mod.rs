@@ -21,7 +21,7 @@ use lift::outbound::Hold;
 use lift::request::Follow;
 use lift_apigw::authorizer::{Effect, Request, Response as Policy};
 use lift_apigw::event::{Event, RequestContext};
-use lift_apigw::fields::Params;
+use lift_apigw::fields::{Params, Scalar};
 use lift_apigw::response::Response;
 
 const SUBPROTOCOL: &str = "Sec-WebSocket-Protocol";
@@ -73,12 +73,16 @@ impl After {
 }
 
 /// Answers an authorizer event with a policy (API Gateway developer guide, "Control access to
-/// WebSocket APIs with Lambda authorizers").
+/// WebSocket APIs with Lambda authorizers"). A `trace` rides along to every event of the connection.
 ///
 /// # Errors
 /// [`Failure::Unauthorized`] for a token that is missing or bad (401); anything else is 500.
 /// A good token that is not allowed here is no error but a policy that denies (403).
-pub async fn authorize(runtime: &Runtime, event: &[u8]) -> Result<Bytes, Failure> {
+pub async fn authorize(
+    runtime: &Runtime,
+    event: &[u8],
+    trace: Option<&str>,
+) -> Result<Bytes, Failure> {
     let request = Request::parse(event).map_err(|error| Failure::Event(error.into()))?;
     let handshake = Handshake {
         headers: pairs(&request.headers),
@@ -87,7 +91,11 @@ pub async fn authorize(runtime: &Runtime, event: &[u8]) -> Result<Bytes, Failure
     };
     let policy = match runtime.authenticate(&handshake).await {
         Ok(identity) => {
-            let context = identity::encode(&identity);
+            let mut context = identity::encode(&identity);
+            let trace = trace.map(|trace| Scalar::Text(Cow::Owned(trace.to_owned())));
+            context
+                .0
+                .extend(trace.map(|trace| (Cow::Borrowed(identity::TRACE), trace)));
             let user = Cow::Owned(identity.owner.user.as_str().to_owned());
             let mut policy = Policy::new(Effect::Allow, "", &request.method_arn);
             policy.principal_id = user;
@@ -101,13 +109,32 @@ pub async fn authorize(runtime: &Runtime, event: &[u8]) -> Result<Bytes, Failure
     Ok(policy)
 }
 
-/// Answers a `$connect`, message or `$disconnect` event with a proxy response.
+/// Reads a `$connect`, message or `$disconnect` event.
 ///
 /// # Errors
-/// When the event cannot be read, or carries no identity; or the registry fails, which refuses a
-/// `$connect`: nothing fails open.
-pub async fn handle(runtime: &Runtime, event: &[u8]) -> Result<Handled, Failure> {
-    let event = Event::parse(event).map_err(|error| Failure::Event(error.into()))?;
+/// When it is none.
+pub fn parse(event: &[u8]) -> Result<Event<'_>, Failure> {
+    Event::parse(event).map_err(|error| Failure::Event(error.into()))
+}
+
+/// The trace that the connection's authorizer gave along.
+pub fn trace(event: &Event<'_>) -> Option<String> {
+    let context = event.context();
+    let trace = context.authorizer.as_ref()?.get(identity::TRACE)?;
+    Some(trace.to_string())
+}
+
+/// Answers an event with a proxy response. `name` says what the app calls the connection.
+///
+/// # Errors
+/// When the event carries no identity; or the registry fails, which refuses a `$connect`: nothing
+/// fails open.
+pub async fn handle(
+    runtime: &Runtime,
+    event: &Event<'_>,
+    name: impl Fn(&RequestContext<'_>) -> ConnectionId,
+) -> Result<Handled, Failure> {
+    let connection = |context| connection(context, name(context));
     match event {
         Event::Connect(connect) => {
             let connection = connection(&connect.context)?;
@@ -168,13 +195,18 @@ pub async fn answer(runtime: &Runtime, connection: Arc<Connection>, text: &str) 
     (reply.message.to_bytes(), after)
 }
 
-/// The connection that an event belongs to: the same for all of its messages.
+/// The gateway's own name of a connection, where one gateway alone is asked about it.
+pub fn by_id(context: &RequestContext<'_>) -> ConnectionId {
+    ConnectionId::new(context.connection_id.as_ref())
+}
+
+/// The connection that an event belongs to, called `id`: the same for all of its messages.
 ///
 /// # Errors
 /// When the event carries no identity.
-pub fn connection(context: &RequestContext<'_>) -> Result<Connection, Failure> {
+pub fn connection(context: &RequestContext<'_>, id: ConnectionId) -> Result<Connection, Failure> {
     Ok(Connection {
-        id: ConnectionId::new(context.connection_id.as_ref()),
+        id,
         identity: identity::decode(context.authorizer.as_ref())
             .map_err(|error| Failure::Event(error.into()))?,
         source_ip: context.identity.source_ip.as_ref().to_owned(),

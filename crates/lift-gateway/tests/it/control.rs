@@ -31,6 +31,26 @@ async fn a_ping_is_answered_before_the_gateway_closes() {
     served.stop().await;
 }
 
+/// One segment: a binary message of no bytes, and a close frame with 4000.
+const BINARY_AND_CLOSE: [u8; 14] = [
+    0x82, 0x80, 1, 2, 3, 4, 0x88, 0x82, 0, 0, 0, 0, 0x0f, 0xa0,
+];
+
+#[tokio::test]
+async fn a_close_frame_right_behind_what_breaks_a_rule_does_not_hide_the_rule() {
+    let served = serve(Rules::default(), echo()).await;
+    let mut client = served.open().await;
+    let sent = Sent::Broken(BINARY_AND_CLOSE.to_vec());
+    client.send(sent).await.unwrap();
+    let closed = received(&mut client).await;
+    assert!(
+        matches!(closed, Received::Close(Some((1003, _)))),
+        "{closed:?}"
+    );
+    drop(client);
+    served.stop().await;
+}
+
 /// A gateway whose handler answers no message until it is released, and what it is asked.
 async fn slow(
     in_flight_max: usize,

@@ -1,0 +1,82 @@
+//! In: a function. Out: it runs behind Lambda's Runtime API until the environment ends.
+
+use std::time::{Duration, SystemTime};
+
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use lift_aws_client::deadline;
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+
+use super::{Function, Invocation};
+use crate::event::Failure;
+
+/// What an answer needs to reach Lambda before it ends the invocation.
+const ANSWER_WITHIN: Duration = Duration::from_millis(200);
+
+/// Serves invocations, one at a time, or as many as `AWS_LAMBDA_MAX_CONCURRENCY` says (Lambda Managed
+/// Instances), until the environment ends.
+///
+/// # Errors
+/// If the Runtime API cannot be reached or refuses.
+pub async fn serve(function: Function) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    if let Function::Processor(processor) = &function {
+        // Told to end by SIGTERM, since the handler registers an internal extension for it.
+        let processor = processor.clone();
+        lambda_runtime::spawn_graceful_shutdown_handler(move || async move { processor.drain() })
+            .await;
+    }
+    let handler = service_fn(move |event: LambdaEvent<Box<RawValue>>| {
+        let function = function.clone();
+        async move { invoke(&function, event).await }
+    });
+    lambda_runtime::run_concurrent(handler).await
+}
+
+async fn invoke(
+    function: &Function,
+    event: LambdaEvent<Box<RawValue>>,
+) -> Result<Box<RawValue>, Diagnostic> {
+    let (payload, context) = event.into_parts();
+    let invocation = Invocation {
+        request_id: &context.request_id,
+        until: Instant::now() + remaining(context.deadline),
+        trace: context.xray_trace_id.as_deref(),
+    };
+    let answered = function.invoke(payload.get().as_bytes(), &invocation);
+    let answered = deadline::within(invocation.until, answered).await;
+    let answered = answered.and_then(|body| {
+        let text =
+            String::from_utf8(body.to_vec()).map_err(|error| Failure::Event(error.into()))?;
+        RawValue::from_string(text).map_err(|error| Failure::Event(error.into()))
+    });
+    answered.map_err(|failure| diagnostic(&failure))
+}
+
+fn diagnostic(failure: &Failure) -> Diagnostic {
+    let error_type = match failure {
+        Failure::Unauthorized => "Unauthorized",
+        Failure::Event(_) => "BadEvent",
+        Failure::Backend(_) => "Unavailable",
+    };
+    if !matches!(failure, Failure::Unauthorized) {
+        tracing::error!(error = lift::error::chain(failure), "the invocation failed");
+    }
+    Diagnostic {
+        error_type: error_type.to_owned(),
+        error_message: failure.to_string(),
+    }
+}
+
+/// The time until a moment in ms since 1970, by this machine's clock, which Lambda's deadline is of.
+fn remaining(deadline_ms: u64) -> Duration {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the deadline is a time of this machine's own clock"
+    )]
+    let now = SystemTime::now();
+    let now = now
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    let remaining = Duration::from_millis(deadline_ms).saturating_sub(now);
+    remaining.saturating_sub(ANSWER_WITHIN)
+}
