@@ -43,6 +43,8 @@ pub enum KeySource {
     Directory(PathBuf),
     /// A file of one key in PEM; of a private key its public half is used.
     Pem(PathBuf),
+    /// A key in PEM itself.
+    PemText(String),
     /// A file of a JWK set.
     JwksFile(PathBuf),
     /// A JWK set at an `http` or `https` URL, its server's certificate signed by a public
@@ -65,6 +67,9 @@ pub enum LoadError {
     /// A PEM file holds no key that can be used.
     #[error("`{}` holds no usable key", .0.display())]
     Pem(PathBuf, #[source] KeyError),
+    /// A PEM text holds no key that can be used.
+    #[error("the PEM text holds no usable key")]
+    PemText(#[source] KeyError),
     /// A JWK set holds no key that can be used.
     #[error("the JWK set of `{0}` cannot be used")]
     Jwks(String, #[source] JwksError),

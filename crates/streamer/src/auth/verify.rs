@@ -8,7 +8,7 @@ use super::{
     algorithm::Algorithm,
     claims::{Claims, Rules, Tenants, is_name},
     fetch::Fetcher,
-    key::{KeyError, VerifyKey},
+    key::{KeyError, PemKey, VerifyKey},
     rejection::{Rejection, shown},
     source::{KeySource, LoadError, Origin, Source, Want},
     token::Token,
@@ -79,10 +79,18 @@ impl Verifier {
             return Err(ConfigError::NoKeys);
         }
         let (mut fixed, mut sources) = (Vec::new(), Vec::new());
+        let secret = |source: &KeySource| matches!(source, KeySource::Secret(_));
+        let secret = config.keys.iter().any(secret);
         for source in config.keys {
             let origin = match source {
                 KeySource::Secret(secret) => {
                     fixed.push(VerifyKey::from_secret(&secret.0).map_err(ConfigError::Secret)?);
+                    continue;
+                }
+                KeySource::PemText(text) => {
+                    let key = PemKey::parse(text.as_bytes());
+                    let key = key.map_err(|error| ConfigError::Load(LoadError::PemText(error)))?;
+                    fixed.push(key.into_public());
                     continue;
                 }
                 KeySource::Directory(path) => Origin::Directory(path),
@@ -97,7 +105,6 @@ impl Verifier {
             sources.push(Source::new(origin));
         }
         check_tenants(&config.tenants)?;
-        let secret = !fixed.is_empty();
         let mut algorithms = config.algorithms;
         if algorithms.is_empty() {
             algorithms.extend(Algorithm::PUBLIC_KEY);
