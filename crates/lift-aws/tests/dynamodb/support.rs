@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lift_dev::dynamodb::Client;
 use lift_dev::dynamodb::local::{Local, find};
 use lift_dev::dynamodb::tables::make;
-use lift_dev::dynamodb::Credentials;
+use lift_dev::dynamodb::{Client, Credentials};
 use lift_dev::template::{Settings, read};
 use tokio::sync::OnceCell;
 
@@ -58,6 +57,8 @@ pub(crate) async fn table(client: &Client, logical_id: &str) -> String {
         .unwrap_or_else(|| panic!("the template has no `{logical_id}`"));
     let n = NAMES.fetch_add(1, Ordering::Relaxed);
     table.name = format!("{logical_id}{n}");
+    // DynamoDB Local removes what is past its time, and these tests' time is past.
+    table.ttl_attribute = None;
     let made = make(client, &table).await;
     made.unwrap_or_else(|error| panic!("{error}"));
     table.name

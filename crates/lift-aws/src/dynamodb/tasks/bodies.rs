@@ -79,10 +79,7 @@ impl Bodies {
         let call = Call {
             key_condition_expression: Some("pk = :pk"),
             projection_expression: Some("pk, sk"),
-            expression_attribute_values: item([(
-                ":pk",
-                Some(Value::text(key.id.to_string())),
-            )]),
+            expression_attribute_values: item([(":pk", Some(Value::text(key.id.to_string())))]),
             consistent_read: Some(true),
             ..self.0.call()
         };
@@ -118,10 +115,7 @@ impl Bodies {
             key: Some(row),
             condition_expression: Some("o = :o".to_owned()),
             expression_attribute_names: BTreeMap::new(),
-            expression_attribute_values: item([(
-                ":o",
-                Some(Value::text(key.owner.to_string())),
-            )]),
+            expression_attribute_values: item([(":o", Some(Value::text(key.owner.to_string())))]),
             ..self.0.call()
         };
         match self.0.write("DeleteItem", call).await? {

@@ -209,8 +209,6 @@ impl Change {
     }
 
     fn signed(self, token: &str) -> Self {
-        self.set("w", Value::text(token))
-            .when("w <> :w")
-            .add("v")
+        self.set("w", Value::text(token)).when("w <> :w").add("v")
     }
 }

@@ -39,7 +39,8 @@ impl DynamoTasks {
         limit_per_shard: usize,
     ) -> Result<Vec<Waiting>, StoreError> {
         let until = layout::behind(&layout::millis(now));
-        self.shards(String::new(), until, limit_per_shard, Some).await
+        self.shards(String::new(), until, limit_per_shard, Some)
+            .await
     }
 
     /// Notes that the end of a request was posted, so that the sweeper does not post it again.
@@ -86,7 +87,11 @@ impl DynamoTasks {
         wanted: fn(Waiting) -> Option<T>,
     ) -> Result<Vec<T>, StoreError> {
         // A range has a first key, which may not be empty.
-        let from = if from.is_empty() { "0".to_owned() } else { from };
+        let from = if from.is_empty() {
+            "0".to_owned()
+        } else {
+            from
+        };
         if limit == 0 || from > until {
             return Ok(Vec::new());
         }

@@ -20,8 +20,18 @@ pub(super) const POSTED_WITHIN: Duration = Duration::from_secs(15);
 
 /// Attributes that a later state may lack.
 const PASSING: [&str; 12] = [
-    "progress", "ckpt", "cancel", "committed", "started", "due_at", "due", "term", "ended",
-    "failed", "ttl", "w",
+    "progress",
+    "ckpt",
+    "cancel",
+    "committed",
+    "started",
+    "due_at",
+    "due",
+    "term",
+    "ended",
+    "failed",
+    "ttl",
+    "w",
 ];
 
 /// What never changes and nothing looks for.
@@ -127,9 +137,15 @@ fn changing(record: &Record) -> Result<Item, StoreError> {
         ("lost", Some(Value::number(record.lost))),
         ("row", Some(Value::number(record.lost_in_a_row))),
         ("progress", progress),
-        ("ckpt", record.checkpoint.as_ref().map(|at| Value::text(at.get()))),
+        (
+            "ckpt",
+            record.checkpoint.as_ref().map(|at| Value::text(at.get())),
+        ),
         ("ckpt_at", Some(moment(record.checkpoint_at))),
-        ("cancel", record.cancel_requested.then_some(Value::Bool(true))),
+        (
+            "cancel",
+            record.cancel_requested.then_some(Value::Bool(true)),
+        ),
         ("committed", record.committed.then_some(Value::Bool(true))),
         ("att", Some(Value::L(attached))),
         ("started", record.started_at.map(moment)),
@@ -181,7 +197,9 @@ pub(super) fn decode(image: &Item) -> Result<Record, StoreError> {
 
 fn read(image: &Item) -> Result<Record, Undecodable> {
     let reader = Reader(image);
-    let fixed: Fixed = reader.json("rec")?.ok_or_else(|| reader.wrong("rec", MISSING))?;
+    let fixed: Fixed = reader
+        .json("rec")?
+        .ok_or_else(|| reader.wrong("rec", MISSING))?;
     let key = layout::parse(reader.text("pk")?, reader.text("sk")?);
     Ok(Record {
         key: key.ok_or_else(|| reader.wrong("sk", "is no request's"))?,

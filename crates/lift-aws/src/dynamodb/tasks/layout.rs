@@ -39,7 +39,10 @@ pub(super) fn head(key: &Key) -> Item {
 pub(super) fn idempotency(owner: &Owner, action: &str, idempotency: &Idempotency) -> Item {
     item([
         ("pk", Some(Value::text(owner.to_string()))),
-        ("sk", Some(Value::text(format!("I#{action}#{}", idempotency.key)))),
+        (
+            "sk",
+            Some(Value::text(format!("I#{action}#{}", idempotency.key))),
+        ),
     ])
 }
 

@@ -71,10 +71,7 @@ impl DynamoTasks {
         let call = Call {
             key: Some(row),
             condition_expression: Some("req = :req".to_owned()),
-            expression_attribute_values: item([(
-                ":req",
-                Some(Value::text(key.id.to_string())),
-            )]),
+            expression_attribute_values: item([(":req", Some(Value::text(key.id.to_string())))]),
             ..self.heads.call()
         };
         match self.heads.write("DeleteItem", call).await? {

@@ -38,7 +38,8 @@ impl DynamoTasks {
             Some(idempotency) => {
                 let row = row(new, &record, idempotency);
                 item.extend(row.get("sk").cloned().map(|sort| ("ik".to_owned(), sort)));
-                self.put_pair(record, item, (row, idempotency), &token).await
+                self.put_pair(record, item, (row, idempotency), &token)
+                    .await
             }
         }
     }

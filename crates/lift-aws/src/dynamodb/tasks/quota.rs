@@ -34,7 +34,10 @@ pub(super) struct Quota(Mutex<HashMap<Owner, Left>>);
 
 /// Leave to put one request, kept until the put has its answer: a count waits for it.
 #[derive(Debug)]
-pub(super) struct Leave(#[expect(dead_code, reason = "dropping it is what counts wait for")] OwnedRwLockReadGuard<AtomicUsize>);
+pub(super) struct Leave(
+    #[expect(dead_code, reason = "dropping it is what counts wait for")]
+    OwnedRwLockReadGuard<AtomicUsize>,
+);
 
 impl Quota {
     /// Leave to put one, unless `queued_max` wait.

@@ -38,7 +38,10 @@ async fn a_request_costs_three_calls_and_a_large_one_three_more() {
     let seen = store.relay.seen();
     let operations: Vec<&str> = seen.iter().map(|seen| &*seen.operation).collect();
     let input = ["PutItem", "PutItem", "UpdateItem", "GetItem"];
-    assert_eq!(operations, [&input[..], &["PutItem", "UpdateItem"]].concat());
+    assert_eq!(
+        operations,
+        [&input[..], &["PutItem", "UpdateItem"]].concat()
+    );
     println!("a large request: {seen:?}");
 
     assert_eq!(store.tasks.result(&key).await.unwrap(), Some(large()));
@@ -148,7 +151,8 @@ async fn an_owners_waiting_requests_are_counted_once_for_a_tenth_of_what_may_wai
     for n in 0..30 {
         store.stored(&limited(n)).await;
     }
-    let counts = |operations: Vec<String>| operations.iter().filter(|name| *name == "Query").count();
+    let counts =
+        |operations: Vec<String>| operations.iter().filter(|name| *name == "Query").count();
     // Three without a count, then a count before each third.
     assert_eq!(counts(store.relay.operations()), 9);
     assert_eq!(store.tasks.put(limited(30)).await.unwrap(), Put::Full);
