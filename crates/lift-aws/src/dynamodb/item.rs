@@ -20,3 +20,23 @@ pub(crate) enum Value {
     /// A list.
     L(Vec<Self>),
 }
+
+impl Value {
+    /// A text.
+    pub(crate) fn text(text: impl Into<String>) -> Self {
+        Self::S(text.into())
+    }
+
+    /// A number that is whole and not negative.
+    pub(crate) fn number(number: impl Into<u64>) -> Self {
+        Self::N(number.into().to_string())
+    }
+}
+
+/// The attributes of these names; those without a value are left out.
+pub(crate) fn item<const N: usize>(attributes: [(&str, Option<Value>); N]) -> Item {
+    let there = attributes.into_iter();
+    there
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+        .collect()
+}
