@@ -2,5 +2,8 @@
 #![warn(missing_docs)]
 
 pub mod event;
+pub mod address;
 #[cfg(feature = "dynamodb")]
 pub mod dynamodb;
+#[cfg(feature = "management")]
+pub mod management;
