@@ -213,3 +213,37 @@ fn says_too_large(body: &[u8]) -> bool {
 fn unavailable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> PostError {
     PostError::Unavailable(error.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use lift_aws_client::client::Roots;
+    use lift_aws_client::clock::ServerClock;
+    use lift_aws_client::sigv4::Credentials;
+
+    use super::*;
+
+    #[test]
+    fn endpoints_are_kept_up_to_a_limit() {
+        let credentials = Credentials {
+            access_key: String::new(),
+            secret_key: String::new(),
+            session_token: None,
+        };
+        let clock = ServerClock::default();
+        let client = Client::new("eu-west-1", credentials, &Roots::Public, clock).unwrap();
+        let posts = ManagementPosts::new(client);
+        let To::Addressed(kept) = &posts.to else {
+            panic!("it was told no URL");
+        };
+        let kept = || kept.lock().unwrap().len();
+        for _ in 0..3 {
+            let endpoint = posts.endpoint("h.example", "prod").unwrap();
+            assert_eq!(endpoint.url(), "https://h.example/prod");
+            assert_eq!(kept(), 1);
+        }
+        for n in 0..1_000 {
+            posts.endpoint(&format!("h{n}.example"), "prod").unwrap();
+            assert!(kept() <= ENDPOINTS_MAX);
+        }
+    }
+}

@@ -42,19 +42,49 @@ pub struct DynamoRates {
 /// A scope's lease; who waits for it waits for the one call that renews it.
 type Leased = Arc<tokio::sync::Mutex<Lease>>;
 
-/// Tokens that were taken from the row and are not spent.
+/// What is known of a scope without its row.
 #[derive(Debug, Default)]
-struct Lease {
-    left: u32,
-    taken_at: Timestamp,
+enum Lease {
+    /// Nothing.
+    #[default]
+    Unknown,
+    /// Tokens that were taken from the row and are not spent.
+    Tokens { left: u32, taken_at: Timestamp },
+    /// The row had none, and only time brings any.
+    Empty { until: Timestamp },
 }
 
 impl Lease {
-    fn holds(&self, now: Timestamp) -> bool {
-        // Takes that meet here have read their clocks in any order.
-        let apart = now.since(self.taken_at).max(self.taken_at.since(now));
-        self.left > 0 && apart < LEASED_FOR
+    /// Takes one without the row, or knows how long to wait, or knows nothing.
+    fn take(&mut self, rate: Rate, now: Timestamp) -> Option<Result<(), Duration>> {
+        match self {
+            Self::Tokens { left, taken_at } if is_valid(*left, *taken_at, now) => {
+                *left -= 1;
+                Some(Ok(()))
+            }
+            Self::Empty { until } => {
+                let wait = until.since(now);
+                // A longer one is of a clock that was set back, or of another rate.
+                let interval = Duration::from_nanos(rate.interval_ns());
+                (!wait.is_zero() && wait <= interval).then_some(Err(wait))
+            }
+            Self::Unknown | Self::Tokens { .. } => None,
+        }
     }
+
+    fn is_worth_keeping(&self, now: Timestamp) -> bool {
+        match self {
+            Self::Unknown => false,
+            Self::Tokens { left, taken_at } => is_valid(*left, *taken_at, now),
+            Self::Empty { until } => *until > now,
+        }
+    }
+}
+
+fn is_valid(left: u32, taken_at: Timestamp, now: Timestamp) -> bool {
+    // Takes that meet here have read their clocks in any order.
+    let apart = now.since(taken_at).max(taken_at.since(now));
+    left > 0 && apart < LEASED_FOR
 }
 
 /// Others took from the scope in each of so many rounds.
@@ -94,17 +124,18 @@ impl DynamoRates {
             None => (Leased::default(), NonZeroU32::MIN),
         };
         let mut lease = leased.lock().await;
-        if lease.holds(now) {
-            lease.left -= 1;
-            return Ok(Ok(()));
+        if let Some(known) = lease.take(rate, now) {
+            return Ok(known);
         }
         let taken = self.take_from_row(&key_of(scope), most, rate, now).await?;
-        Ok(taken.map(|taken| {
-            *lease = Lease {
-                left: taken.get() - 1,
+        *lease = match taken {
+            Ok(tokens) => Lease::Tokens {
+                left: tokens.get() - 1,
                 taken_at: now,
-            };
-        }))
+            },
+            Err(wait) => Lease::Empty { until: now + wait },
+        };
+        Ok(taken.map(|_tokens| ()))
     }
 
     /// The scope's lease, or none where too many others have one.
@@ -115,7 +146,10 @@ impl DynamoRates {
         }
         if leases.len() >= LEASES_MAX {
             // One that is locked is in use.
-            leases.retain(|_, leased| leased.try_lock().map_or(true, |lease| lease.holds(now)));
+            leases.retain(|_, leased| {
+                let lease = leased.try_lock();
+                lease.map_or(true, |lease| lease.is_worth_keeping(now))
+            });
         }
         if leases.len() >= LEASES_MAX {
             return None;
@@ -266,5 +300,62 @@ fn key_of(scope: &Scope) -> String {
         Scope::Tenant(tenant) => format!("tenant#{tenant}"),
         Scope::UserConnects(owner) => format!("user-connects#{owner}"),
         Scope::TenantConnects(tenant) => format!("tenant-connects#{tenant}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lift::id::ConnectionId;
+    use lift_aws_client::sigv4::Credentials;
+
+    use super::*;
+
+    const START: Timestamp = Timestamp::from_millis(1_750_000_000_000);
+
+    #[test]
+    fn scopes_are_remembered_up_to_a_limit_and_while_they_matter() {
+        let credentials = Credentials {
+            access_key: String::new(),
+            secret_key: String::new(),
+            session_token: None,
+        };
+        let client = Client::new("http://127.0.0.1:1", "eu-west-1", credentials).unwrap();
+        let rates = DynamoRates::new(client, "rates");
+        let lease_of = |n: usize, now| {
+            let scope = Scope::Connection(ConnectionId::new(format!("c{n}=")));
+            rates.lease_of(&scope, now)
+        };
+        let remembered = || rates.leases.lock().unwrap().len();
+        for n in 0..LEASES_MAX {
+            let leased = lease_of(n, START).unwrap();
+            *leased.try_lock().unwrap() = match n % 2 {
+                0 => Lease::Tokens {
+                    left: 1,
+                    taken_at: START,
+                },
+                _ => Lease::Empty {
+                    until: START + LEASED_FOR,
+                },
+            };
+        }
+        assert!(lease_of(LEASES_MAX, START).is_none());
+        assert!(lease_of(0, START).is_some());
+        assert_eq!(remembered(), LEASES_MAX);
+        let used = lease_of(0, START).unwrap();
+        let _use = used.try_lock().unwrap();
+        assert!(lease_of(LEASES_MAX, START + LEASED_FOR).is_some());
+        assert_eq!(remembered(), 2, "the one in use, and the new one");
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_keeps_nobody_waiting_for_longer_than_the_rate_does() {
+        let rate: Rate = "10/s:5".parse().unwrap();
+        let mut lease = Lease::Empty {
+            until: START + Duration::from_millis(100),
+        };
+        for (back, expected) in [(0, Some(Err(Duration::from_millis(100)))), (1, None)] {
+            let now = START - Duration::from_millis(back);
+            assert_eq!(lease.take(rate, now), expected);
+        }
     }
 }

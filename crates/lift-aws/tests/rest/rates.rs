@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lift::clock::Timestamp;
 use lift::error::StoreError;
-use lift::id::{ConnectionId, Owner};
+use lift::id::Owner;
 use lift::rate::{Rate, Rates, Scope, conformance};
 use lift_aws::dynamodb::DynamoRates;
 use lift_aws_client::dynamodb::Client;
@@ -113,31 +113,26 @@ async fn a_lease_is_added_to_what_others_took_in_one_write() {
 }
 
 #[tokio::test]
-async fn scopes_beyond_those_that_are_remembered_pass_all_the_same() {
+async fn who_has_to_wait_costs_the_store_nothing_until_then() {
     let Some(client) = dynamodb().await else {
         return;
     };
     let table = table(&client, TABLE).await;
-    let rates = Arc::new(DynamoRates::new(client, table));
-    let rate = rate("1/s:16");
-    let mut taking = JoinSet::new();
-    // Each leases two and spends one, so that its lease is held.
-    for worker in 0..16 {
-        let rates = Arc::clone(&rates);
-        taking.spawn(async move {
-            for n in 0..260 {
-                let scope = Scope::Connection(ConnectionId::new(format!("c{worker}-{n}=")));
-                rates.take(&[(scope, rate)], START).await.unwrap().unwrap();
-            }
-        });
+    let (through, seen, _server) = recorder(&client).await;
+    let rates = DynamoRates::new(through, table);
+    let scopes = [(ann(), rate("2/s:1"))];
+    for (millis, expected, calls) in [
+        (0, Ok(()), 2),
+        (0, Err(500), 1),
+        (1, Err(499), 0),
+        (499, Err(1), 0),
+        (500, Ok(()), 1),
+    ] {
+        let now = START + Duration::from_millis(millis);
+        let taken = rates.take(&scopes, now).await.unwrap();
+        assert_eq!(taken, expected.map_err(Duration::from_millis), "{millis}");
+        assert_eq!(seen.take().len(), calls, "{millis}");
     }
-    taking.join_all().await;
-    let scope = Scope::Connection(ConnectionId::new("another="));
-    let take = async || rates.take(&[(scope.clone(), rate)], START).await.unwrap();
-    for n in 0..16 {
-        assert!(take().await.is_ok(), "{n}");
-    }
-    assert!(take().await.is_err());
 }
 
 #[tokio::test]
@@ -147,7 +142,8 @@ async fn a_store_that_cannot_answer_opens_no_door() {
     drop(listener);
     let client = Client::new(&url, REGION, credentials()).unwrap();
     let rates = DynamoRates::new(client, "rates");
-    let taken = rates.take(&[(ann(), rate("10/s")), (ann(), rate("10/s"))], START);
+    let scopes = [(ann(), rate("10/s"))];
+    let taken = rates.take(&scopes, START);
     let error = taken.await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
 }
