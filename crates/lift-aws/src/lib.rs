@@ -2,7 +2,10 @@
 #![warn(missing_docs)]
 
 pub mod event;
+pub mod address;
 #[cfg(feature = "dynamodb")]
 pub mod dynamodb;
 #[cfg(feature = "host")]
 pub mod host;
+#[cfg(feature = "management")]
+pub mod management;

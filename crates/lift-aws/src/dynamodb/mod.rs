@@ -2,3 +2,9 @@
 
 mod item;
 pub mod tasks;
+mod rates;
+mod registry;
+mod table;
+
+pub use rates::DynamoRates;
+pub use registry::DynamoRegistry;

@@ -33,8 +33,14 @@ impl Rate {
         Self { per_second, burst }
     }
 
-    const fn interval_ns(self) -> u64 {
+    /// How long one takes to flow in, in nanoseconds.
+    pub const fn interval_ns(self) -> u64 {
         1_000_000_000 / self.per_second.get() as u64
+    }
+
+    /// How long an empty bucket takes to fill, in nanoseconds.
+    pub const fn depth_ns(self) -> u64 {
+        self.interval_ns().saturating_mul(self.burst.get() as u64)
     }
 }
 
@@ -91,15 +97,39 @@ pub struct FullAt(pub u64);
 /// # Errors
 /// The wait, where there is no room.
 pub fn take(full_at: FullAt, rate: Rate, now: Timestamp) -> Result<FullAt, Duration> {
+    take_up_to(NonZeroU32::MIN, full_at, rate, now).map(|(full_at, _one)| full_at)
+}
+
+/// Takes as many as there are, up to `most`, for one who spends them a little later, or says how long
+/// to wait for the first. Pure.
+///
+/// # Errors
+/// The wait, where there is not one.
+pub fn take_up_to(
+    most: NonZeroU32,
+    full_at: FullAt,
+    rate: Rate,
+    now: Timestamp,
+) -> Result<(FullAt, NonZeroU32), Duration> {
     let now = now.as_millis().saturating_mul(1_000_000);
-    let interval = rate.interval_ns();
-    let depth = interval.saturating_mul(u64::from(rate.burst.get()));
+    let (interval, depth) = (rate.interval_ns(), rate.depth_ns());
+    let empty = now.saturating_add(depth);
     // A clock that was set back must not keep a bucket empty for longer than it takes to fill.
-    let full_at = full_at.0.clamp(now, now.saturating_add(depth));
-    let next = full_at.saturating_add(interval);
-    match next.checked_sub(now.saturating_add(depth)) {
-        None | Some(0) => Ok(FullAt(next)),
-        Some(over) => Err(Duration::from_nanos(over)),
+    let full_at = full_at.0.clamp(now, empty);
+    let room = empty
+        .saturating_sub(full_at)
+        .checked_div(interval)
+        .map_or(most.get(), |room| u32::try_from(room).unwrap_or(u32::MAX));
+    match NonZeroU32::new(room) {
+        Some(room) => {
+            let taken = room.min(most);
+            let next = full_at.saturating_add(interval.saturating_mul(u64::from(taken.get())));
+            Ok((FullAt(next), taken))
+        }
+        None => {
+            let over = full_at.saturating_add(interval).saturating_sub(empty);
+            Err(Duration::from_nanos(over))
+        }
     }
 }
 
@@ -193,6 +223,31 @@ mod tests {
                 }
             }
             prop_assert!(passed <= 5 + forward / 100 + 1, "{passed} in {forward} ms");
+        }
+
+        /// Many at once are what as many single ones are.
+        #[test]
+        fn a_lease_is_so_many_single_ones(
+            full_at in 0_u64..3_000_000_000, most in 1_u32..30, per_second in 1_u32..1_000, burst in 1_u32..20,
+        ) {
+            let [most, per_second, burst] = [most, per_second, burst].map(|n| NonZeroU32::new(n).unwrap());
+            let (rate, now) = (Rate::new(per_second, burst), Timestamp::from_millis(START));
+            let full_at = FullAt(START * 1_000_000 - 1_000_000_000 + full_at);
+            let mut one_by_one = (full_at, 0);
+            let mut wait = None;
+            while one_by_one.1 < most.get() {
+                match take(one_by_one.0, rate, now) {
+                    Ok(next) => one_by_one = (next, one_by_one.1 + 1),
+                    Err(for_the_next) => {
+                        wait = Some(for_the_next);
+                        break;
+                    }
+                }
+            }
+            match take_up_to(most, full_at, rate, now) {
+                Ok((next, taken)) => prop_assert_eq!((next, taken.get()), one_by_one),
+                Err(for_the_first) => prop_assert_eq!((Some(for_the_first), 0), (wait, one_by_one.1)),
+            }
         }
     }
 }
