@@ -262,7 +262,10 @@ impl Update {
                 (update, "f >= :now AND f <= :latest", values)
             }
             Change::Set { seen, next, .. } => {
-                let mut values = item([(":next", Value::number(next.0)), (":ttl", Value::number(ttl))]);
+                let mut values = item([
+                    (":next", Value::number(next.0)),
+                    (":ttl", Value::number(ttl)),
+                ]);
                 let condition = match seen {
                     Some(seen) => {
                         values.insert(":seen".to_owned(), Value::number(seen.0));

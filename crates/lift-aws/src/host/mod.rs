@@ -4,6 +4,7 @@
 //! Lambda's Runtime API.
 
 mod dispatch;
+mod naming;
 mod processor;
 mod role;
 mod serve;
@@ -21,6 +22,7 @@ use tokio::time::Instant;
 use crate::event::{self, Failure};
 
 pub use dispatch::Dispatch;
+pub use naming::by_address;
 pub use processor::{Processor, Work};
 pub use role::{Role, UnknownRole};
 pub use serve::serve;

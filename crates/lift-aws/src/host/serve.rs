@@ -29,7 +29,7 @@ pub async fn serve(function: Function) -> Result<(), Box<dyn std::error::Error +
         let function = function.clone();
         async move { invoke(&function, event).await }
     });
-    lambda_runtime::run_concurrent(handler).await
+    Box::pin(lambda_runtime::run_concurrent(handler)).await
 }
 
 async fn invoke(

@@ -32,9 +32,7 @@ async fn a_ping_is_answered_before_the_gateway_closes() {
 }
 
 /// One segment: a binary message of no bytes, and a close frame with 4000.
-const BINARY_AND_CLOSE: [u8; 14] = [
-    0x82, 0x80, 1, 2, 3, 4, 0x88, 0x82, 0, 0, 0, 0, 0x0f, 0xa0,
-];
+const BINARY_AND_CLOSE: [u8; 14] = [0x82, 0x80, 1, 2, 3, 4, 0x88, 0x82, 0, 0, 0, 0, 0x0f, 0xa0];
 
 #[tokio::test]
 async fn a_close_frame_right_behind_what_breaks_a_rule_does_not_hide_the_rule() {

@@ -1,0 +1,33 @@
+//! In: an event's context. Out: the connection's address, which posts can be made to.
+
+use std::sync::Arc;
+
+use lift::id::ConnectionId;
+use lift_apigw::event::RequestContext;
+
+use super::Naming;
+use crate::address;
+
+/// Names connections by their address. A custom domain has no `@connections` of its own at the path of
+/// the stage, so that the API's own name stands for it.
+#[must_use]
+pub fn by_address(region: &str) -> Naming {
+    let suffix = match region.starts_with("cn-") {
+        true => "amazonaws.com.cn",
+        false => "amazonaws.com",
+    };
+    let own = format!("execute-api.{region}.{suffix}");
+    Arc::new(move |context: &RequestContext<'_>| {
+        let (id, stage) = (&context.connection_id, &context.stage);
+        let domain = &context.domain_name;
+        let is_custom = !domain.starts_with(context.api_id.as_ref()) && !domain.contains(':');
+        let host = match is_custom {
+            true => format!("{}.{own}", context.api_id),
+            false => domain.as_ref().to_owned(),
+        };
+        address::make(id, &host, stage).unwrap_or_else(|error| {
+            tracing::error!(%error, "a connection that cannot be posted to");
+            ConnectionId::new(id.as_ref())
+        })
+    })
+}
