@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, Uri, header};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::Client as HttpClient;
@@ -16,6 +16,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::time::{Instant, timeout_at};
 
+use crate::answer::Answer;
 use crate::clock::ServerClock;
 use crate::connector::Connector;
 use crate::deadline;
@@ -23,6 +24,8 @@ use crate::sigv4::{self, Credentials, Scope};
 
 /// How long one try may take.
 const TRY_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a request with a body of megabytes may take until its answer begins.
+const STREAM_DEADLINE: Duration = Duration::from_secs(30);
 const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 /// AWS's ends close connections that idle for about a minute.
 const IDLE: Duration = Duration::from_secs(40);
@@ -151,6 +154,31 @@ impl Client {
         })
     }
 
+    /// Sends a request to a whole URL once, as it is, and streams the answer: it is signed already, or needs no signature.
+    ///
+    /// # Errors
+    /// A [`SendError`] where no answer begins within thirty seconds, or within the [deadline](crate::deadline) around it.
+    pub async fn stream(&self, request: Request<Bytes>) -> Result<Response<Answer>, SendError> {
+        let to = request.uri().authority().map(ToString::to_string);
+        let sent = self.0.http.request(request.map(Full::new));
+        let until = deadline::at_most(Instant::now() + STREAM_DEADLINE);
+        let answered = timeout_at(until, sent).await;
+        let answer = answered.map_err(|_late| SendError::Late)?;
+        let answer = answer.map_err(|error| SendError::Unreachable {
+            endpoint: to.unwrap_or_default(),
+            source: error.into(),
+        })?;
+        self.learn(answer.headers());
+        Ok(answer.map(Answer::new))
+    }
+
+    fn learn(&self, headers: &HeaderMap) {
+        let date = headers.get(header::DATE);
+        if let Some(date) = date.and_then(|date| date.to_str().ok()) {
+            self.0.clock.learn(date);
+        }
+    }
+
     /// The region that calls are signed for.
     #[must_use]
     pub fn region(&self) -> &str {
@@ -252,13 +280,7 @@ impl Endpoint {
         let (head, body) = answered
             .map_err(|error| self.unreachable(error.into()))?
             .into_parts();
-        if let Some(date) = head
-            .headers
-            .get(header::DATE)
-            .and_then(|date| date.to_str().ok())
-        {
-            shared.clock.learn(date);
-        }
+        self.client.learn(&head.headers);
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
         let body = body.map_err(|source| self.unreachable(source))?.to_bytes();
         Ok(Response::from_parts(head, body))

@@ -5,6 +5,7 @@
 
 pub mod sigv4;
 pub mod client;
+pub mod answer;
 pub mod clock;
 mod connector;
 pub mod deadline;

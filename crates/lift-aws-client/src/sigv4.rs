@@ -1,7 +1,7 @@
 //! In: a request, credentials and the time. Out: its AWS Signature Version 4, or who signed it.
 //!
 //! Both ways go through one canonical request (AWS General Reference, "Create a signed AWS API
-//! request"). Only the header form is known: `Authorization: AWS4-HMAC-SHA256 …`.
+//! request"). [`verify`] knows the header form alone, `Authorization: AWS4-HMAC-SHA256 …`; [`presign`] makes the query form of S3.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -166,6 +166,54 @@ pub fn sign(
     );
     added.push((header::AUTHORIZATION, HeaderValue::from_str(&value)?));
     Ok(added)
+}
+
+/// The query that lets anyone send an S3 request without a body within `expires` of `now_ms` (Amazon S3 API Reference,
+/// "Authenticating Requests: Using Query Parameters"): seconds, seven days at most. The path is sent as it is signed.
+/// With temporary credentials it ends when they do, however far off `expires` is.
+#[must_use]
+pub fn presign(
+    parts: &Parts<'_>,
+    credentials: &Credentials,
+    scope: Scope<'_>,
+    now_ms: u64,
+    expires: Duration,
+) -> String {
+    let date = amz_date(now_ms);
+    let scope = scope_text(&date, scope);
+    let mut names: Vec<String> = parts.headers.keys().map(ToString::to_string).collect();
+    names.sort_unstable();
+    let pair = |name: &str, value: &str| format!("{name}={}", encode(value, b""));
+    let mut query = vec![
+        pair("X-Amz-Algorithm", ALGORITHM),
+        pair(
+            "X-Amz-Credential",
+            &format!("{}/{scope}", credentials.access_key),
+        ),
+        pair("X-Amz-Date", &date),
+        pair("X-Amz-Expires", &expires.as_secs().to_string()),
+        pair("X-Amz-SignedHeaders", &names.join(";")),
+    ];
+    let token = credentials.session_token.as_deref();
+    query.extend(token.map(|token| pair("X-Amz-Security-Token", token)));
+    if !parts.query.is_empty() {
+        query.push(parts.query.to_owned());
+    }
+    let query = canonical_query(&query.join("&"));
+    let parts = Parts {
+        query: &query,
+        ..*parts
+    };
+    let signed = Signed::new(&parts, parts.headers, names);
+    let canonical = signed.canonical(parts.path, "UNSIGNED-PAYLOAD");
+    let signature = hex(tag(&canonical, &date, &scope, &credentials.secret_key).as_ref());
+    format!("{query}&X-Amz-Signature={signature}")
+}
+
+/// A path's percent codes as S3 wants them signed and sent: each segment encoded once.
+#[must_use]
+pub fn encode_path(path: &str) -> String {
+    encode(path, b"/")
 }
 
 /// Who signed a request for `scope`; `find` has the credentials of an access key.

@@ -6,7 +6,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use lift_aws_client::sigv4::{Credentials, Parts, Refusal, Scope, body_hash, sign, verify};
+use lift_aws_client::sigv4::{
+    Credentials, Parts, Refusal, Scope, body_hash, encode_path, presign, sign, verify,
+};
 use tokio::process::Command;
 
 /// 2015-08-30T12:36:00Z, when AWS's test suite signs.
@@ -199,16 +201,12 @@ impl Sent {
     }
 }
 
-#[tokio::test]
-async fn botocore_is_verified_and_whoever_changes_its_request_is_not() {
-    if std::env::var_os("SKIP_FOREIGN").is_some_and(|skip| skip == "1") {
-        println!("skipped: botocore (SKIP_FOREIGN=1)");
-        return;
-    }
+/// What a script of `tests/foreign` says.
+async fn python(script: &str) -> String {
     let foreign = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/foreign");
     let mut python = Command::new(foreign.join(".venv/bin/python"));
     python
-        .arg(foreign.join("sign.py"))
+        .arg(foreign.join(script))
         .stdin(Stdio::null())
         .kill_on_drop(true);
     let output = tokio::time::timeout(Duration::from_secs(60), python.output()).await;
@@ -218,7 +216,16 @@ async fn botocore_is_verified_and_whoever_changes_its_request_is_not() {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    let lines = String::from_utf8(output.stdout).unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn botocore_is_verified_and_whoever_changes_its_request_is_not() {
+    if std::env::var_os("SKIP_FOREIGN").is_some_and(|skip| skip == "1") {
+        println!("skipped: botocore (SKIP_FOREIGN=1)");
+        return;
+    }
+    let lines = python("sign.py").await;
     let all: Vec<Sent> = lines
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
@@ -295,4 +302,87 @@ async fn botocore_is_verified_and_whoever_changes_its_request_is_not() {
         bare.check(Duration::from_secs(301)),
         Err(Refusal::Skewed(_))
     ));
+}
+
+/// Of "Authenticating Requests: Using Query Parameters (AWS Signature Version 4)", Amazon S3 API Reference.
+#[test]
+fn the_published_url_is_presigned_as_published() {
+    let credentials = Credentials {
+        access_key: "AKIAIOSFODNN7EXAMPLE".to_owned(),
+        secret_key: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".to_owned(),
+        session_token: None,
+    };
+    let parts = Parts {
+        method: "GET",
+        path: "/test.txt",
+        query: "",
+        headers: &headers(&[("host", "examplebucket.s3.amazonaws.com")]),
+    };
+    let scope = Scope {
+        region: "us-east-1",
+        service: "s3",
+    };
+    // 2013-05-24T00:00:00Z.
+    let then = 1_369_353_600_000;
+    let query = presign(
+        &parts,
+        &credentials,
+        scope,
+        then,
+        Duration::from_secs(86_400),
+    );
+    assert_eq!(
+        query,
+        "X-Amz-Algorithm=AWS4-HMAC-SHA256\
+         &X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20130524%2Fus-east-1%2Fs3%2Faws4_request\
+         &X-Amz-Date=20130524T000000Z&X-Amz-Expires=86400&X-Amz-SignedHeaders=host\
+         &X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404"
+    );
+}
+
+#[tokio::test]
+async fn urls_are_presigned_as_botocore_presigns_them() {
+    #[derive(serde::Deserialize)]
+    struct Url {
+        url: String,
+        key: String,
+        date: String,
+        token: Option<String>,
+    }
+    if std::env::var_os("SKIP_FOREIGN").is_some_and(|skip| skip == "1") {
+        println!("skipped: botocore (SKIP_FOREIGN=1)");
+        return;
+    }
+    let lines = python("presign.py").await;
+    let all: Vec<Url> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(all.len(), 10, "{lines}");
+    for made in all {
+        let moment = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", &made.date).unwrap();
+        let moment = moment.to_zoned(jiff::tz::TimeZone::UTC).unwrap();
+        let at = u64::try_from(moment.timestamp().as_millisecond()).unwrap();
+        let path = format!("/bucket/{}", encode_path(&made.key));
+        let parts = Parts {
+            method: "GET",
+            path: &path,
+            query: "",
+            headers: &headers(&[("host", "127.0.0.1:9000")]),
+        };
+        let scope = Scope {
+            region: "eu-west-1",
+            service: "s3",
+        };
+        let credentials = credentials(made.token.as_deref());
+        let query = presign(&parts, &credentials, scope, at, Duration::from_secs(900));
+        let sorted = |query: &str| {
+            let mut pairs: Vec<String> = query.split('&').map(str::to_owned).collect();
+            pairs.sort_unstable();
+            pairs
+        };
+        let (before, theirs) = made.url.split_once('?').unwrap();
+        assert_eq!(before, format!("http://127.0.0.1:9000{path}"));
+        assert_eq!(sorted(&query), sorted(theirs), "{}", made.url);
+    }
 }

@@ -1,28 +1,33 @@
 //! A tenant and an object's name come in; its place in the store goes out, never outside the tenant's folder.
 //!
-//! Under the directory that [`Objects`] opens, `objects/{tenant}/{name}` holds what users see and
+//! Under the directory or the bucket's prefix that [`Objects`] has, `objects/{tenant}/{name}` holds what users see and
 //! `work/{request_id}/` what running tasks keep for themselves.
 
 mod name;
+mod directory;
+mod bucket;
+mod reservation;
 
-use std::path::{Path as FsPath, PathBuf};
+use std::path::Path as FsPath;
 use std::sync::Arc;
 use std::{fs, io};
 
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::prefix::PrefixStore;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
 pub use name::{
     NAME_BYTES_MAX, NameError, ObjectName, SEGMENT_BYTES_MAX, SEGMENTS_MAX, Tenant, WorkId,
 };
+pub(crate) use reservation::Reserved;
 
 /// What stands at an object's place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
     /// Nothing, and nothing on the way leads outside.
     Absent,
-    /// A regular file.
+    /// A regular file, or an object of a bucket.
     File,
     /// A folder, a device, or a file where a folder is needed.
     Other,
@@ -30,15 +35,23 @@ pub enum Found {
     Outside,
 }
 
-/// The objects of every tenant and the folders of running tasks, on one local file system.
+/// The objects of every tenant and the folders of running tasks, in a directory or in a bucket.
 ///
-/// Every write is synced to the disk, its folder included, before it returns.
+/// Every write is durable before it returns: a directory's is synced to the disk, its folder included.
 #[derive(Debug, Clone)]
 pub struct Objects {
-    root: Arc<FsPath>,
+    place: Place,
     store: Arc<dyn ObjectStore>,
-    /// Held while a name's reservation is compared and changed: the store has no conditional delete.
-    reservations: Arc<tokio::sync::Mutex<()>>,
+}
+
+#[derive(Debug, Clone)]
+enum Place {
+    Directory {
+        root: Arc<FsPath>,
+        /// Held while a name's reservation is compared and changed: the store has no conditional delete.
+        reservations: Arc<tokio::sync::Mutex<()>>,
+    },
+    Bucket,
 }
 
 impl Objects {
@@ -59,14 +72,30 @@ impl Objects {
     /// `dir` cannot be read.
     pub fn over(dir: &FsPath, store: Arc<dyn ObjectStore>) -> io::Result<Self> {
         let root = fs::canonicalize(dir)?.into();
+        let reservations = Arc::default();
         Ok(Self {
-            root,
+            place: Place::Directory { root, reservations },
             store,
-            reservations: Arc::default(),
         })
     }
 
-    /// The store, rooted at the directory that was opened.
+    /// Over a bucket: a store with conditional puts by tag, as S3 has them. It has no links and no folders; a name below another
+    /// object's is refused for an output nevertheless, so that what works there works in a directory.
+    #[must_use]
+    pub fn in_bucket(bucket: Arc<dyn ObjectStore>) -> Self {
+        Self {
+            place: Place::Bucket,
+            store: bucket,
+        }
+    }
+
+    /// The same below a prefix of the bucket's keys.
+    #[must_use]
+    pub fn below(bucket: Arc<dyn ObjectStore>, prefix: Path) -> Self {
+        Self::in_bucket(Arc::new(PrefixStore::new(bucket, prefix)))
+    }
+
+    /// The store, rooted at the directory that was opened or at the bucket's prefix.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn ObjectStore> {
         &self.store
@@ -83,11 +112,16 @@ impl Objects {
     /// What stands at an object's place, symbolic links followed inside the tenant's folder alone.
     ///
     /// # Errors
-    /// The file system refused to answer.
+    /// The file system or the store refused to answer.
     pub async fn look(&self, tenant: &Tenant, name: &ObjectName) -> io::Result<Found> {
-        let folder = self.root.join("objects").join(tenant.as_str());
-        let name = name.clone();
-        blocking(move || look(&folder, &name)).await
+        match &self.place {
+            Place::Directory { root, .. } => {
+                let folder = root.join("objects").join(tenant.as_str());
+                let name = name.clone();
+                directory::blocking(move || directory::look(&folder, &name)).await
+            }
+            Place::Bucket => Ok(bucket::look(&*self.store, tenant, name).await?),
+        }
     }
 
     /// The request ids that have a folder of work: what a start compares with the stored requests.
@@ -103,17 +137,45 @@ impl Objects {
         Ok(ids.filter_map(WorkId::parse).collect())
     }
 
-    pub(crate) async fn reservations(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.reservations.lock().await
+    /// What tells one content of an object from another. In a directory this holds for a copy of it too: the store's
+    /// own tag names the inode, which a copy does not keep. A bucket's times are whole seconds: its tag tells more.
+    pub(crate) fn version(&self, object: &ObjectMeta) -> String {
+        let time = || object.last_modified.to_rfc3339();
+        let mark = match &self.place {
+            Place::Directory { .. } => time(),
+            Place::Bucket => object.e_tag.clone().unwrap_or_else(time),
+        };
+        format!("{} {mark}", object.size)
+    }
+
+    /// Copies a staged object to its name unless there is one.
+    pub(crate) async fn create(&self, staged: &ObjectMeta, to: &Path) -> object_store::Result<()> {
+        match &self.place {
+            Place::Directory { .. } => self.store.copy_if_not_exists(&staged.location, to).await,
+            Place::Bucket => bucket::create(&*self.store, staged, to).await,
+        }
+    }
+
+    /// Whether `there` is what publishing `staged` made: a link to it, or the same bytes.
+    pub(crate) async fn is_published(
+        &self,
+        staged: &ObjectMeta,
+        there: &ObjectMeta,
+    ) -> object_store::Result<bool> {
+        match &self.place {
+            Place::Directory { .. } => Ok(self.version(staged) == self.version(there)),
+            Place::Bucket => bucket::same(&*self.store, staged, there).await,
+        }
     }
 
     pub(crate) async fn remove_work(&self, id: &WorkId) -> io::Result<()> {
-        let folder = self.root.join("work").join(id.as_str());
-        blocking(move || match fs::remove_dir_all(folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        })
-        .await
+        match &self.place {
+            Place::Directory { root, .. } => {
+                let folder = root.join("work").join(id.as_str());
+                directory::blocking(move || directory::remove(&folder)).await
+            }
+            Place::Bucket => Ok(bucket::remove_work(&self.store, id).await?),
+        }
     }
 
     pub(crate) async fn read(&self, at: &Path) -> object_store::Result<Option<bytes::Bytes>> {
@@ -123,44 +185,4 @@ impl Objects {
             Err(error) => Err(error),
         }
     }
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(io::Error::other)?
-}
-
-fn look(folder: &FsPath, name: &ObjectName) -> io::Result<Found> {
-    match fs::symlink_metadata(folder) {
-        Ok(meta) if meta.is_dir() => {}
-        Ok(_) => return Ok(Found::Outside),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Absent),
-        Err(error) => return Err(error),
-    }
-    let mut at = PathBuf::from(folder);
-    let mut segments = name.segments().peekable();
-    while let Some(segment) = segments.next() {
-        at.push(segment);
-        let mut meta = match fs::symlink_metadata(&at) {
-            Ok(meta) => meta,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Absent),
-            Err(error) => return Err(error),
-        };
-        if meta.is_symlink() {
-            match fs::canonicalize(&at) {
-                Ok(real) if real.starts_with(folder) => at = real,
-                _ => return Ok(Found::Outside),
-            }
-            meta = fs::metadata(&at)?;
-        }
-        match (segments.peek().is_some(), meta.is_dir(), meta.is_file()) {
-            (true, true, _) => {}
-            (false, _, true) => return Ok(Found::File),
-            _ => return Ok(Found::Other),
-        }
-    }
-    Ok(Found::Other)
 }

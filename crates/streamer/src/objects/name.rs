@@ -80,6 +80,12 @@ impl ObjectName {
     pub(super) fn segments(&self) -> impl Iterator<Item = &str> {
         self.0.split('/')
     }
+
+    /// The names that would have to be folders for this one, the shortest first.
+    pub(super) fn above(&self) -> impl Iterator<Item = Self> {
+        let ends = self.0.match_indices('/');
+        ends.filter_map(|(end, _)| self.0.get(..end).map(|text| Self(text.to_owned())))
+    }
 }
 
 fn segment(text: &str) -> Result<(), NameError> {

@@ -8,15 +8,15 @@
 use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{
-    CopyMode, CopyOptions, Error, GetOptions, GetRange, MultipartUpload, ObjectMeta, ObjectStore,
-    ObjectStoreExt, PutMode, PutOptions, PutPayload,
+    Error, GetOptions, GetRange, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
+    PutPayload,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::claim::{Ended, Flow, Hooks};
 use super::failure::Failure;
-use crate::objects::{Found, ObjectName, Objects, Tenant, WorkId};
+use crate::objects::{Found, ObjectName, Objects, Reserved, Tenant, WorkId};
 
 /// Bytes gathered before they are handed to the store: object stores want parts of 5 MiB at least.
 const UPLOAD_BYTES: usize = 8 << 20;
@@ -102,19 +102,10 @@ impl Work<'_> {
     /// Reserves the output's name for this request, again where it already is.
     pub(super) async fn reserve(&self, tenant: &Tenant, name: &ObjectName) -> Result<(), Failure> {
         let place = reservation(tenant, name)?;
-        let _held = self.objects.reservations().await;
         self.put("name", place.as_ref().into()).await?;
-        let id = PutPayload::from(self.id.as_str().to_owned());
-        let options = PutOptions {
-            mode: PutMode::Create,
-            ..PutOptions::default()
-        };
-        match self.store().put_opts(&place, id, options).await {
-            Ok(_) => Ok(()),
-            Err(Error::AlreadyExists { .. }) => match holder(self.objects, &place).await? {
-                Some(holder) if holder == self.id.as_str().as_bytes() => Ok(()),
-                _ => Err(taken(name)),
-            },
+        match self.objects.reserve(&place, self.id).await {
+            Ok(Reserved::Held) => Ok(()),
+            Ok(Reserved::Taken) => Err(taken(name)),
             Err(error) => Err(Failure::storage(error)),
         }
     }
@@ -125,13 +116,8 @@ impl Work<'_> {
             return Ok(());
         };
         let place = Path::parse(String::from_utf8_lossy(&place)).map_err(Failure::storage)?;
-        let _held = self.objects.reservations().await;
-        match holder(self.objects, &place).await? {
-            Some(holder) if holder == self.id.as_str().as_bytes() => {
-                self.store().delete(&place).await.map_err(Failure::storage)
-            }
-            _ => Ok(()),
-        }
+        let released = self.objects.give_back(&place, self.id).await;
+        released.map_err(Failure::storage)
     }
 
     /// Takes the output's name for this request; where an earlier claim was about to publish it, does that and ends.
@@ -194,8 +180,9 @@ impl Work<'_> {
 
     /// Moves the staged output to its name and releases the name, unless a hook said stop; does nothing twice.
     ///
-    /// The staged object is gone exactly when the output was published: a move takes it away, and a link that
-    /// stands in for "move unless there" is deleted after its twin was made.
+    /// The staged object is gone exactly when the output was published: a move takes it away, and a link (in a bucket a
+    /// copy) that stands in for "move unless there" is deleted after its twin was made. A bucket moves by copying too: what
+    /// died before the delete is published again, with the same bytes and under the same reservation.
     async fn publish<O, C>(
         &self,
         publication: Publication<O>,
@@ -221,17 +208,13 @@ impl Work<'_> {
                             .map_err(Failure::storage)?;
                     }
                     (Found::Absent | Found::File, false) => {
-                        let mode = CopyMode::Create;
-                        let options = CopyOptions {
-                            mode,
-                            ..CopyOptions::default()
-                        };
-                        match self.store().copy_opts(&from, &to, options).await {
+                        match self.objects.create(&staged, &to).await {
                             Ok(()) => {}
                             Err(Error::AlreadyExists { .. }) => {
                                 let there = self.store().head(&to).await;
                                 let there = there.map_err(Failure::storage)?;
-                                if version(&there) != version(&staged) {
+                                let ours = self.objects.is_published(&staged, &there).await;
+                                if !ours.map_err(Failure::storage)? {
                                     return Err(exists(name));
                                 }
                             }
@@ -254,11 +237,6 @@ impl Work<'_> {
 pub(super) fn reservation(tenant: &Tenant, name: &ObjectName) -> Result<Path, Failure> {
     let place = format!("work/.names/{}/{name}~", tenant.as_str());
     Path::parse(place).map_err(Failure::storage)
-}
-
-/// The request that a reservation names.
-pub(super) async fn holder(objects: &Objects, place: &Path) -> Result<Option<Bytes>, Failure> {
-    objects.read(place).await.map_err(Failure::storage)
 }
 
 pub(super) async fn look(
@@ -293,7 +271,7 @@ pub(super) async fn precheck_output(
 ) -> Result<(), Failure> {
     check_output(objects, tenant, name, overwrite).await?;
     let place = reservation(tenant, name)?;
-    match holder(objects, &place).await? {
+    match objects.holder(&place).await.map_err(Failure::storage)? {
         Some(_) => Err(taken(name)),
         None => Ok(()),
     }
@@ -315,12 +293,6 @@ pub(super) async fn input(
         Err(Error::NotFound { .. }) => Err(missing()),
         Err(error) => Err(Failure::storage(error)),
     }
-}
-
-/// What tells one content of an object from another, also in a copy of the directory: the store's
-/// own tag names the inode, which a copy does not keep.
-pub(super) fn version(object: &ObjectMeta) -> String {
-    format!("{} {}", object.size, object.last_modified.to_rfc3339())
 }
 
 /// The bytes of an input from `start` on, at most `most`, of the version that was looked at; none at its end.

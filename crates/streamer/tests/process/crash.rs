@@ -9,7 +9,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
-use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
@@ -29,10 +28,10 @@ enum Death {
     After,
 }
 
-/// A local store on which the write of one number, and everything after it, fails.
+/// A store on which the write of one number, and everything after it, fails.
 #[derive(Debug, Clone)]
 struct Dying {
-    inner: Arc<LocalFileSystem>,
+    inner: Arc<dyn ObjectStore>,
     writes: Arc<AtomicUsize>,
     last: usize,
     death: Death,
@@ -184,9 +183,9 @@ fn request(overwrite: bool) -> Value {
 
 /// Dies at write number `last`; then claims again until the end, once more after it, and cleans up. False
 /// when the first claim needed no such write.
-async fn check(last: usize, death: Death, old: Option<&str>) -> bool {
+async fn check(place: Place, last: usize, death: Death, old: Option<&str>) -> bool {
     let note = format!("write {last}, {death:?} it, old output {old:?}");
-    let place = Place::new().with(|options| {
+    let place = place.with(|options| {
         (
             options.checkpoint_rows_max,
             options.chunk_bytes,
@@ -201,13 +200,8 @@ async fn check(last: usize, death: Death, old: Option<&str>) -> bool {
         place.put("out.csv", old);
     }
     let request = request(old.is_some());
-    let inner = Arc::new(
-        LocalFileSystem::new_with_prefix(place.root())
-            .unwrap()
-            .with_fsync(true),
-    );
     let dying = Dying {
-        inner,
+        inner: place.store(),
         writes: Arc::default(),
         last,
         death,
@@ -249,57 +243,59 @@ async fn check(last: usize, death: Death, old: Option<&str>) -> bool {
     }
     place.engine().abandon(&id("r1")).await.unwrap();
     assert_eq!(place.work(), Vec::<String>::new(), "{note}");
-    let files = std::fs::read_dir(place.path("")).unwrap().count();
+    let files = place.below("objects").len();
     assert_eq!(files, 2, "{note}: input and output, nothing else");
     died
 }
 
 #[tokio::test]
 async fn a_death_at_any_write_loses_and_doubles_nothing() {
-    for old in [None, Some("old\n1\n")] {
-        for death in [Death::Before, Death::After] {
-            let mut last = 0;
-            while check(last, death, old).await {
-                last += 1;
+    for place in Place::each() {
+        for old in [None, Some("old\n1\n")] {
+            for death in [Death::Before, Death::After] {
+                let mut last = 0;
+                while check(place.fresh(), last, death, old).await {
+                    last += 1;
+                }
+                assert!(last > 15, "only {last} writes were seen");
             }
-            assert!(last > 15, "only {last} writes were seen");
         }
     }
 }
 
 #[tokio::test]
 async fn a_name_taken_by_a_stranger_at_the_last_moment_is_a_conflict() {
-    let place = Place::new();
-    place.put("in.csv", "a\n1\n");
-    let request = crate::place::request("in.csv", json!([]), "out.csv");
-    let inner = Arc::new(LocalFileSystem::new_with_prefix(place.root()).unwrap());
-    // Writes before the move: name, reservation, part, state, upload opened, part, completed, announcement.
-    let dying = Dying {
-        inner,
-        writes: Arc::default(),
-        last: 8,
-        death: Death::Before,
-    };
-    let mut caller = Caller::default();
-    place
-        .engine_over(Arc::new(dying))
-        .run(&job("r1", 1, request.clone()), None, &mut caller)
-        .await
-        .unwrap_err();
-    assert!(
+    for place in Place::each() {
+        place.put("in.csv", "a\n1\n");
+        let request = crate::place::request("in.csv", json!([]), "out.csv");
+        // Writes before the move: name, reservation, part, state, upload opened, part, completed, announcement.
+        let dying = Dying {
+            inner: place.store(),
+            writes: Arc::default(),
+            last: 8,
+            death: Death::Before,
+        };
+        let mut caller = Caller::default();
         place
-            .work()
-            .iter()
-            .any(|file| file.ends_with("publish.json")),
-        "{:?}",
-        place.work()
-    );
-    place.put("out.csv", "theirs");
-    let failure = place
-        .engine()
-        .run(&job("r1", 2, request), caller.durable.clone(), &mut caller)
-        .await
-        .unwrap_err();
-    assert!(matches!(failure, Failure::Conflict { .. }), "{failure}");
-    assert_eq!(place.get("out.csv").as_deref(), Some("theirs"));
+            .engine_over(Arc::new(dying))
+            .run(&job("r1", 1, request.clone()), None, &mut caller)
+            .await
+            .unwrap_err();
+        assert!(
+            place
+                .work()
+                .iter()
+                .any(|file| file.ends_with("publish.json")),
+            "{:?}",
+            place.work()
+        );
+        place.put("out.csv", "theirs");
+        let failure = place
+            .engine()
+            .run(&job("r1", 2, request), caller.durable.clone(), &mut caller)
+            .await
+            .unwrap_err();
+        assert!(matches!(failure, Failure::Conflict { .. }), "{failure}");
+        assert_eq!(place.get("out.csv").as_deref(), Some("theirs"));
+    }
 }

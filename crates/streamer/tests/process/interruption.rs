@@ -5,7 +5,7 @@ use streamer::tasks::claim::{Ended, Flow, Hooks};
 use streamer::tasks::failure::Failure;
 use streamer::tasks::process_data::Checkpoint;
 
-use crate::place::{Caller, Place, id, job, request, said, tenant, typed};
+use crate::place::{Caller, Place, TENANT, id, job, request, said, tenant, typed};
 
 fn rows(count: usize) -> String {
     let rows: String = (0..count).map(|n| format!("{},{}\n", n % 17, n)).collect();
@@ -29,31 +29,35 @@ async fn stopped(place: &Place) -> Checkpoint {
     caller.durable.unwrap()
 }
 
-fn small() -> Place {
-    Place::new().with(|options| (options.checkpoint_rows_max, options.chunk_bytes) = (10, 50))
+/// One place of each kind.
+fn small() -> [Place; 2] {
+    Place::each().map(|place| {
+        place.with(|options| (options.checkpoint_rows_max, options.chunk_bytes) = (10, 50))
+    })
 }
 
 #[tokio::test]
 async fn a_changed_input_ends_a_resumed_request() {
-    let place = small();
-    place.put("in.csv", rows(50));
-    let checkpoint = stopped(&place).await;
-    assert_eq!((checkpoint.rows_in, checkpoint.line), (10, 12));
-    place.put("in.csv", rows(51));
-    let job = job("r1", 2, request("in.csv", operations(), "out.csv"));
-    let failure = place
-        .engine()
-        .run(&job, Some(checkpoint), &mut Caller::default())
-        .await
-        .unwrap_err();
-    assert_eq!(
-        said(&failure),
-        "changed: the input `in.csv` was changed while it was being processed"
-    );
-    assert_eq!(
-        (failure.is_retryable(), failure.details()),
-        (false, json!({ "input": "in.csv" }))
-    );
+    for place in small() {
+        place.put("in.csv", rows(50));
+        let checkpoint = stopped(&place).await;
+        assert_eq!((checkpoint.rows_in, checkpoint.line), (10, 12));
+        place.put("in.csv", rows(51));
+        let job = job("r1", 2, request("in.csv", operations(), "out.csv"));
+        let failure = place
+            .engine()
+            .run(&job, Some(checkpoint), &mut Caller::default())
+            .await
+            .unwrap_err();
+        assert_eq!(
+            said(&failure),
+            "changed: the input `in.csv` was changed while it was being processed"
+        );
+        assert_eq!(
+            (failure.is_retryable(), failure.details()),
+            (false, json!({ "input": "in.csv" }))
+        );
+    }
 }
 
 #[tokio::test]
@@ -71,16 +75,17 @@ async fn an_input_changed_under_a_running_claim_ends_it() {
             Flow::Continue
         }
     }
-    let place = small();
-    place.put("in.csv", rows(50));
-    let job = job("r1", 1, request("in.csv", operations(), "out.csv"));
-    let failure = place
-        .engine()
-        .run(&job, None, &mut Changing(&place))
-        .await
-        .unwrap_err();
-    assert!(matches!(failure, Failure::InputChanged(_)), "{failure}");
-    assert_eq!(place.get("out.csv"), None);
+    for place in small() {
+        place.put("in.csv", rows(50));
+        let job = job("r1", 1, request("in.csv", operations(), "out.csv"));
+        let failure = place
+            .engine()
+            .run(&job, None, &mut Changing(&place))
+            .await
+            .unwrap_err();
+        assert!(matches!(failure, Failure::InputChanged(_)), "{failure}");
+        assert_eq!(place.get("out.csv"), None);
+    }
 }
 
 #[tokio::test]
@@ -91,137 +96,142 @@ async fn lost_or_damaged_work_is_done_again_from_the_beginning() {
         "lose the state",
         "damage the state",
     ] {
-        let place = small();
-        place.put("in.csv", rows(50));
-        let checkpoint = stopped(&place).await;
-        let folder = place.root().join("work/r1");
-        match damage {
-            "cut the part" => std::fs::write(folder.join("part-1-0"), "k").unwrap(),
-            "lose the part" => std::fs::remove_file(folder.join("part-1-0")).unwrap(),
-            "lose the state" => std::fs::remove_file(folder.join(&checkpoint.state)).unwrap(),
-            _ => {
-                let mut state = std::fs::read(folder.join(&checkpoint.state)).unwrap();
-                state[3] ^= 1;
-                std::fs::write(folder.join(&checkpoint.state), state).unwrap();
+        for place in small() {
+            place.put("in.csv", rows(50));
+            let checkpoint = stopped(&place).await;
+            let state_at = format!("work/r1/{}", checkpoint.state);
+            match damage {
+                "cut the part" => place.put_at("work/r1/part-1-0", "k"),
+                "lose the part" => place.remove_at("work/r1/part-1-0"),
+                "lose the state" => place.remove_at(&state_at),
+                _ => {
+                    let mut state = place.get_at(&state_at).unwrap();
+                    state[3] ^= 1;
+                    place.put_at(&state_at, state);
+                }
             }
+            let job = job("r1", 2, request("in.csv", operations(), "out.csv"));
+            let ended = place
+                .engine()
+                .run(&job, Some(checkpoint), &mut Caller::default())
+                .await
+                .unwrap();
+            let Ended::Finished(outcome) = ended else {
+                panic!("stopped")
+            };
+            assert_eq!((outcome.rows_in, outcome.rows_out), (50, 47), "{damage}");
+            assert_eq!(
+                place.get("out.csv").unwrap().lines().count(),
+                48,
+                "{damage}"
+            );
         }
-        let job = job("r1", 2, request("in.csv", operations(), "out.csv"));
-        let ended = place
-            .engine()
-            .run(&job, Some(checkpoint), &mut Caller::default())
-            .await
-            .unwrap();
-        let Ended::Finished(outcome) = ended else {
-            panic!("stopped")
-        };
-        assert_eq!((outcome.rows_in, outcome.rows_out), (50, 47), "{damage}");
-        assert_eq!(
-            place.get("out.csv").unwrap().lines().count(),
-            48,
-            "{damage}"
-        );
     }
 }
 
 #[tokio::test]
 async fn an_output_name_is_reserved_until_its_request_ends() {
-    let place = small();
-    place.put("in.csv", rows(50));
-    let checkpoint = stopped(&place).await;
-    let asked = request("in.csv", json!([]), "out.csv");
-    let conflict = "conflict: the output `out.csv` is being written by another request";
-    let checked = place
-        .engine()
-        .precheck(&tenant(), &typed(asked.clone()))
-        .await;
-    assert_eq!(
-        checked.map_err(|failure| said(&failure)),
-        Err(conflict.to_owned())
-    );
-    let rival = job("r2", 1, asked);
-    let lost = place
-        .engine()
-        .run(&rival, None, &mut Caller::default())
-        .await
-        .unwrap_err();
-    assert_eq!(said(&lost), conflict);
-    place.engine().abandon(&id("r2")).await.unwrap();
+    for place in small() {
+        place.put("in.csv", rows(50));
+        let checkpoint = stopped(&place).await;
+        let asked = request("in.csv", json!([]), "out.csv");
+        let conflict = "conflict: the output `out.csv` is being written by another request";
+        let checked = place
+            .engine()
+            .precheck(&tenant(), &typed(asked.clone()))
+            .await;
+        assert_eq!(
+            checked.map_err(|failure| said(&failure)),
+            Err(conflict.to_owned())
+        );
+        let rival = job("r2", 1, asked);
+        let lost = place
+            .engine()
+            .run(&rival, None, &mut Caller::default())
+            .await
+            .unwrap_err();
+        assert_eq!(said(&lost), conflict);
+        place.engine().abandon(&id("r2")).await.unwrap();
 
-    let mut left = place.objects().unfinished().await.unwrap();
-    left.sort_by_key(|id| id.as_str().to_owned());
-    assert_eq!(left, vec![id("r1")]);
-    let own = job("r1", 2, request("in.csv", operations(), "out.csv"));
-    place
-        .engine()
-        .run(&own, Some(checkpoint), &mut Caller::default())
-        .await
-        .unwrap();
-    place.engine().abandon(&id("r1")).await.unwrap();
-    place.engine().abandon(&id("r1")).await.unwrap();
-    assert_eq!(place.work(), Vec::<String>::new());
-    let now = place
-        .engine()
-        .run(&rival, None, &mut Caller::default())
-        .await
-        .unwrap_err();
-    assert_eq!(
-        said(&now),
-        "conflict: the output `out.csv` exists, and `overwrite` is not set"
-    );
+        let mut left = place.objects().unfinished().await.unwrap();
+        left.sort_by_key(|id| id.as_str().to_owned());
+        assert_eq!(left, vec![id("r1")]);
+        let own = job("r1", 2, request("in.csv", operations(), "out.csv"));
+        place
+            .engine()
+            .run(&own, Some(checkpoint), &mut Caller::default())
+            .await
+            .unwrap();
+        place.engine().abandon(&id("r1")).await.unwrap();
+        place.engine().abandon(&id("r1")).await.unwrap();
+        assert_eq!(place.work(), Vec::<String>::new());
+        let now = place
+            .engine()
+            .run(&rival, None, &mut Caller::default())
+            .await
+            .unwrap_err();
+        assert_eq!(
+            said(&now),
+            "conflict: the output `out.csv` exists, and `overwrite` is not set"
+        );
+    }
 }
 
 #[tokio::test]
 async fn an_abandoned_request_frees_its_name_and_leaves_nothing() {
-    let place = small();
-    place.put("in.csv", rows(50));
-    stopped(&place).await;
-    place.engine().abandon(&id("r1")).await.unwrap();
-    assert_eq!(place.work(), Vec::<String>::new());
-    let other = job("r2", 1, request("in.csv", json!([]), "out.csv"));
-    place
-        .engine()
-        .run(&other, None, &mut Caller::default())
-        .await
-        .unwrap();
+    for place in small() {
+        place.put("in.csv", rows(50));
+        stopped(&place).await;
+        place.engine().abandon(&id("r1")).await.unwrap();
+        assert_eq!(place.work(), Vec::<String>::new());
+        let other = job("r2", 1, request("in.csv", json!([]), "out.csv"));
+        place
+            .engine()
+            .run(&other, None, &mut Caller::default())
+            .await
+            .unwrap();
+    }
 }
 
 #[tokio::test]
 async fn a_run_that_must_stop_before_it_publishes_leaves_no_output() {
-    let place = small();
-    place.put("in.csv", rows(50));
-    let asked = request("in.csv", operations(), "out.csv");
-    // The second finds what the first was about to publish.
-    for claim in 1..=2 {
-        let mut caller = Caller {
-            refuses_commit: true,
-            ..Caller::default()
-        };
-        let job = job("r1", claim, asked.clone());
-        let ended = place.engine().run(&job, None, &mut caller).await.unwrap();
-        assert!(matches!(ended, Ended::Stopped), "{ended:?}");
-        assert_eq!(place.get("out.csv"), None);
+    for place in small() {
+        place.put("in.csv", rows(50));
+        let asked = request("in.csv", operations(), "out.csv");
+        // The second finds what the first was about to publish.
+        for claim in 1..=2 {
+            let mut caller = Caller {
+                refuses_commit: true,
+                ..Caller::default()
+            };
+            let job = job("r1", claim, asked.clone());
+            let ended = place.engine().run(&job, None, &mut caller).await.unwrap();
+            assert!(matches!(ended, Ended::Stopped), "{ended:?}");
+            assert_eq!(place.get("out.csv"), None);
+        }
+        place.engine().abandon(&id("r1")).await.unwrap();
+        assert_eq!(place.work(), Vec::<String>::new());
     }
-    place.engine().abandon(&id("r1")).await.unwrap();
-    assert_eq!(place.work(), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn an_output_that_appears_meanwhile_is_a_conflict_and_stays() {
-    let place = small();
-    place.put("in.csv", rows(50));
-    let checkpoint = stopped(&place).await;
-    place.put("out.csv", "theirs");
-    let own = job("r1", 2, request("in.csv", operations(), "out.csv"));
-    let failure = place
-        .engine()
-        .run(&own, Some(checkpoint), &mut Caller::default())
-        .await
-        .unwrap_err();
-    assert_eq!(
-        said(&failure),
-        "conflict: the output `out.csv` exists, and `overwrite` is not set"
-    );
-    assert_eq!(place.get("out.csv").as_deref(), Some("theirs"));
+    for place in small() {
+        place.put("in.csv", rows(50));
+        let checkpoint = stopped(&place).await;
+        place.put("out.csv", "theirs");
+        let own = job("r1", 2, request("in.csv", operations(), "out.csv"));
+        let failure = place
+            .engine()
+            .run(&own, Some(checkpoint), &mut Caller::default())
+            .await
+            .unwrap_err();
+        assert_eq!(
+            said(&failure),
+            "conflict: the output `out.csv` exists, and `overwrite` is not set"
+        );
+        assert_eq!(place.get("out.csv").as_deref(), Some("theirs"));
+    }
 }
 
 #[tokio::test]
@@ -242,14 +252,16 @@ async fn progress_never_goes_back_within_a_claim() {
 
 #[tokio::test]
 async fn a_claim_after_the_output_was_published_only_tells_the_outcome() {
-    for overwrite in [false, true] {
-        let place = small();
+    for (overwrite, place) in [false, true]
+        .into_iter()
+        .flat_map(|overwrite| small().map(|place| (overwrite, place)))
+    {
         place.put("in.csv", rows(50));
         let output = json!({ "name": "out.csv", "overwrite": overwrite });
         let request = json!({ "input": "in.csv", "operations": operations(), "output": output });
         let first = place.run(request.clone()).await.unwrap();
         // The name is free for others from here on, and the input may go.
-        std::fs::remove_file(place.path("in.csv")).unwrap();
+        place.remove_at(&format!("objects/{TENANT}/in.csv"));
         place.put("out.csv", "of a later request");
         let again = job("r1", 2, request);
         let ended = place

@@ -14,6 +14,7 @@ mod formats;
 mod names;
 mod limits;
 mod interruption;
+mod bucket;
 mod crash;
 mod agreement;
 mod generator;

@@ -101,60 +101,63 @@ async fn precheck(place: &Place, request: serde_json::Value) -> Result<(), Strin
 
 #[tokio::test]
 async fn precheck_tells_bad_names_missing_inputs_and_taken_outputs_apart() {
-    let place = Place::new();
-    place.put("in.csv", "a\n1\n");
-    place.put("old.csv", "a\n");
-    place.put("empty.csv", "");
-    fs::create_dir(place.path("folder.csv")).unwrap();
-    let none = json!([]);
-    let overwrite = json!({ "input": "in.csv", "operations": [], "output": { "name": "old.csv", "overwrite": true } });
-    for (request, expected) in [
-        (request("in.csv", none.clone(), "out.csv"), Ok(())),
-        (overwrite, Ok(())),
-        (
-            request("in.csv", none.clone(), "old.csv"),
-            Err("conflict: the output `old.csv` exists, and `overwrite` is not set"),
-        ),
-        (
-            request("in.csv", none.clone(), "folder.csv"),
-            Err("conflict: the output `folder.csv` is in the way of a folder, or is one"),
-        ),
-        (
-            request("in.csv", none.clone(), "in.csv/out.csv"),
-            Err("conflict: the output `in.csv/out.csv` is in the way of a folder, or is one"),
-        ),
-        (
-            request("no.csv", none.clone(), "out.csv"),
-            Err("not found: there is no object `no.csv`"),
-        ),
-        (
-            request("folder.csv", none.clone(), "out.csv"),
-            Err("not found: there is no object `folder.csv`"),
-        ),
-        (
-            request("in.csv/x.csv", none.clone(), "out.csv"),
-            Err("not found: there is no object `in.csv/x.csv`"),
-        ),
-        (
-            request("in.csv", none.clone(), "in.csv"),
-            Err("invalid /payload/output/name: is the name of the input"),
-        ),
-        (
-            request("../in.csv", none.clone(), "out.txt"),
-            Err(
-                "invalid /payload/input: has a segment that starts or ends with a dot or a space; \
-                 /payload/output/name: does not end in `.csv`, `.ndjson` or `.jsonl`",
+    for place in Place::each() {
+        place.put("in.csv", "a\n1\n");
+        place.put("old.csv", "a\n");
+        place.put("empty.csv", "");
+        place.put("folder.csv/below.csv", "a\n");
+        let none = json!([]);
+        let overwrite = json!({ "input": "in.csv", "operations": [], "output": { "name": "old.csv", "overwrite": true } });
+        for (request, expected) in [
+            (request("in.csv", none.clone(), "out.csv"), Ok(())),
+            (overwrite, Ok(())),
+            (
+                request("in.csv", none.clone(), "old.csv"),
+                Err("conflict: the output `old.csv` exists, and `overwrite` is not set"),
             ),
-        ),
-        (
-            request("empty.csv", none, "out.csv"),
-            Err("invalid /payload/input: line 1: a CSV starts with a header, and this is empty"),
-        ),
-    ] {
-        let got = precheck(&place, request.clone()).await;
-        assert_eq!(got, expected.map_err(str::to_owned), "{request}");
+            (
+                request("in.csv", none.clone(), "folder.csv"),
+                Err("conflict: the output `folder.csv` is in the way of a folder, or is one"),
+            ),
+            (
+                request("in.csv", none.clone(), "in.csv/out.csv"),
+                Err("conflict: the output `in.csv/out.csv` is in the way of a folder, or is one"),
+            ),
+            (
+                request("no.csv", none.clone(), "out.csv"),
+                Err("not found: there is no object `no.csv`"),
+            ),
+            (
+                request("folder.csv", none.clone(), "out.csv"),
+                Err("not found: there is no object `folder.csv`"),
+            ),
+            (
+                request("in.csv/x.csv", none.clone(), "out.csv"),
+                Err("not found: there is no object `in.csv/x.csv`"),
+            ),
+            (
+                request("in.csv", none.clone(), "in.csv"),
+                Err("invalid /payload/output/name: is the name of the input"),
+            ),
+            (
+                request("../in.csv", none.clone(), "out.txt"),
+                Err(
+                    "invalid /payload/input: has a segment that starts or ends with a dot or a space; \
+                     /payload/output/name: does not end in `.csv`, `.ndjson` or `.jsonl`",
+                ),
+            ),
+            (
+                request("empty.csv", none, "out.csv"),
+                Err(
+                    "invalid /payload/input: line 1: a CSV starts with a header, and this is empty",
+                ),
+            ),
+        ] {
+            let got = precheck(&place, request.clone()).await;
+            assert_eq!(got, expected.map_err(str::to_owned), "{request}");
+        }
+        assert_eq!(place.work(), Vec::<String>::new(), "a check writes nothing");
     }
-    assert_eq!(place.work(), Vec::<String>::new(), "a check writes nothing");
 }
 
 #[tokio::test]

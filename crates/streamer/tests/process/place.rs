@@ -1,9 +1,13 @@
-//! A temporary directory of objects, and a caller that remembers checkpoints as a framework would.
+//! A temporary directory or a bucket of objects, and a caller that remembers checkpoints as a framework would.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use object_store::ObjectStore;
+use futures_util::{FutureExt, TryStreamExt};
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
 use serde_json::{Value, json};
 use streamer::objects::{Objects, Tenant, WorkId};
 use streamer::tasks::claim::{Ended, Flow, Hooks, Job};
@@ -14,8 +18,13 @@ use tempfile::TempDir;
 pub(crate) const TENANT: &str = "acme";
 
 pub(crate) struct Place {
-    dir: TempDir,
+    kept: Kept,
     pub(crate) options: Options,
+}
+
+enum Kept {
+    Directory(TempDir),
+    Bucket(Arc<InMemory>),
 }
 
 impl Place {
@@ -23,9 +32,22 @@ impl Place {
         let dir = tempfile::tempdir().expect("a temporary directory");
         std::fs::create_dir_all(dir.path().join("objects").join(TENANT)).unwrap();
         Self {
-            dir,
+            kept: Kept::Directory(dir),
             options: Options::default(),
         }
+    }
+
+    /// A bucket: a store that compares tags when it writes, and has no folders.
+    pub(crate) fn bucket() -> Self {
+        Self {
+            kept: Kept::Bucket(Arc::default()),
+            options: Options::default(),
+        }
+    }
+
+    /// One of each kind.
+    pub(crate) fn each() -> [Self; 2] {
+        [Self::new(), Self::bucket()]
     }
 
     pub(crate) fn with(mut self, change: impl FnOnce(&mut Options)) -> Self {
@@ -33,27 +55,93 @@ impl Place {
         self
     }
 
+    /// Another place of the same kind, with nothing in it.
+    pub(crate) fn fresh(&self) -> Self {
+        let empty = match self.kept {
+            Kept::Directory(_) => Self::new(),
+            Kept::Bucket(_) => Self::bucket(),
+        };
+        Self {
+            options: self.options.clone(),
+            ..empty
+        }
+    }
+
     pub(crate) fn root(&self) -> PathBuf {
-        self.dir.path().to_owned()
+        match &self.kept {
+            Kept::Directory(dir) => dir.path().to_owned(),
+            Kept::Bucket(_) => panic!("a bucket has no directory"),
+        }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join("objects").join(TENANT).join(name)
+        self.root().join("objects").join(TENANT).join(name)
+    }
+
+    /// The store as it is.
+    pub(crate) fn store(&self) -> Arc<dyn ObjectStore> {
+        match &self.kept {
+            Kept::Directory(dir) => {
+                let store = LocalFileSystem::new_with_prefix(dir.path()).unwrap();
+                Arc::new(store.with_fsync(true))
+            }
+            Kept::Bucket(bucket) => Arc::clone(bucket) as _,
+        }
     }
 
     pub(crate) fn put(&self, name: &str, text: impl AsRef<[u8]>) {
-        std::fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
-        std::fs::write(self.path(name), text).unwrap();
+        self.put_at(&format!("objects/{TENANT}/{name}"), text);
+    }
+
+    /// Writes below the place itself: `work/r1/part-1-0`.
+    pub(crate) fn put_at(&self, place: &str, text: impl AsRef<[u8]>) {
+        match &self.kept {
+            Kept::Directory(dir) => {
+                let path = dir.path().join(place);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, text).unwrap();
+            }
+            Kept::Bucket(bucket) => {
+                let bytes = text.as_ref().to_vec();
+                now(bucket.put(&Path::parse(place).unwrap(), bytes.into())).unwrap();
+            }
+        }
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<String> {
-        std::fs::read(self.path(name))
-            .ok()
-            .map(|bytes| String::from_utf8(bytes).unwrap())
+        let bytes = self.get_at(&format!("objects/{TENANT}/{name}"))?;
+        Some(String::from_utf8(bytes).unwrap())
+    }
+
+    pub(crate) fn get_at(&self, place: &str) -> Option<Vec<u8>> {
+        match &self.kept {
+            Kept::Directory(dir) => std::fs::read(dir.path().join(place)).ok(),
+            Kept::Bucket(bucket) => {
+                let got = now(bucket.get(&Path::parse(place).unwrap())).ok()?;
+                Some(now(got.bytes()).unwrap().to_vec())
+            }
+        }
+    }
+
+    pub(crate) fn remove_at(&self, place: &str) {
+        match &self.kept {
+            Kept::Directory(dir) => std::fs::remove_file(dir.path().join(place)).unwrap(),
+            Kept::Bucket(bucket) => now(bucket.delete(&Path::parse(place).unwrap())).unwrap(),
+        }
     }
 
     pub(crate) fn objects(&self) -> Objects {
-        Objects::open(self.dir.path()).unwrap()
+        self.objects_over(self.store())
+    }
+
+    fn objects_over(&self, store: Arc<dyn ObjectStore>) -> Objects {
+        match &self.kept {
+            Kept::Directory(dir) => {
+                drop(Objects::open(dir.path()).unwrap());
+                Objects::over(dir.path(), store).unwrap()
+            }
+            Kept::Bucket(_) => Objects::in_bucket(store),
+        }
     }
 
     pub(crate) fn engine(&self) -> Engine {
@@ -61,30 +149,32 @@ impl Place {
     }
 
     pub(crate) fn engine_over(&self, store: Arc<dyn ObjectStore>) -> Engine {
-        Engine::new(
-            Objects::over(self.dir.path(), store).unwrap(),
-            self.options.clone(),
-        )
+        Engine::new(self.objects_over(store), self.options.clone())
     }
 
-    /// Every file below `work`, reservations included.
+    /// Everything below `work`, reservations included, but for those that a bucket keeps empty.
     pub(crate) fn work(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        let mut folders = vec![self.dir.path().join("work")];
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                match path.is_dir() {
-                    true => folders.push(path),
-                    false => found.push(
-                        path.strip_prefix(self.dir.path())
-                            .unwrap()
-                            .display()
-                            .to_string(),
-                    ),
-                }
+        let mut found = self.below("work");
+        found.retain(|place| {
+            let is_emptied = matches!(self.kept, Kept::Bucket(_))
+                && place.starts_with("work/.names/")
+                && self.get_at(place).is_some_and(|held| held.is_empty());
+            !is_emptied
+        });
+        found
+    }
+
+    /// Every object below a folder of the place.
+    pub(crate) fn below(&self, folder: &str) -> Vec<String> {
+        let mut found = match &self.kept {
+            Kept::Directory(dir) => files(dir.path(), folder),
+            Kept::Bucket(bucket) => {
+                let listed = bucket.list(Some(&Path::parse(folder).unwrap()));
+                let listed: Vec<_> = now(listed.try_collect()).unwrap();
+                let places = listed.iter().map(|object| object.location.to_string());
+                places.collect()
             }
-        }
+        };
         found.sort();
         found
     }
@@ -99,6 +189,26 @@ impl Place {
             Ended::Stopped => panic!("nobody asked to stop"),
         }
     }
+}
+
+/// What a store in memory answers, which it does at once.
+fn now<T>(answer: impl Future<Output = T>) -> T {
+    answer.now_or_never().expect("memory does not wait")
+}
+
+fn files(root: &std::path::Path, folder: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![root.join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => found.push(path.strip_prefix(root).unwrap().display().to_string()),
+            }
+        }
+    }
+    found
 }
 
 pub(crate) fn tenant() -> Tenant {

@@ -14,7 +14,11 @@ use lift::task::memory::MemoryTasks;
 use lift::task::record::{Key, NewTask, Outcome, ResultAt};
 use lift::task::store::TaskStore;
 use lift::task::transition::Transition;
+use object_store::ObjectStoreExt;
+use object_store::memory::InMemory;
+use object_store::path::Path as At;
 use serde_json::{Value, json};
+use streamer::objects::Objects;
 use streamer::tasks::claim::Ended;
 use streamer::tasks::generate_report::{self, Options, Reports};
 
@@ -374,4 +378,46 @@ async fn a_later_claim_goes_on_and_the_report_is_the_same() {
             assert_eq!(get(dir.path(), "november.csv"), expected, "stop {stop_at}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_report_in_a_bucket_is_the_same_as_one_in_a_directory() {
+    let requests = november().await;
+    let dir = tempfile::tempdir().unwrap();
+    let asked = request("2026-11-01", "2026-11-30", "november.csv");
+    run(dir.path(), &requests, &asked).await.unwrap();
+    let bucket = Arc::new(InMemory::new());
+    let options = Options {
+        page_requests: 3,
+        checkpoint_every: Duration::ZERO,
+        ..Options::default()
+    };
+    let reports = Reports::new(Objects::in_bucket(Arc::clone(&bucket) as _), options);
+    let activity = requests.of(TENANT);
+    let mut caller = Caller {
+        stop_at: Some(4),
+        ..Caller::default()
+    };
+    let first = reports
+        .run(&job("r1", 1, &asked), &activity, None, &mut caller)
+        .await;
+    assert!(matches!(first, Ok(Ended::Stopped)));
+    let resume = caller.durable.take();
+    assert!(resume.is_some());
+    caller.stop_at = None;
+    let second = reports
+        .run(&job("r1", 2, &asked), &activity, resume, &mut caller)
+        .await;
+    assert!(matches!(second, Ok(Ended::Finished(_))));
+    let place = At::parse(format!("objects/{TENANT}/november.csv")).unwrap();
+    let written = bucket.get(&place).await.unwrap().bytes().await.unwrap();
+    let written = String::from_utf8(written.to_vec()).unwrap();
+    assert_eq!(Some(written), get(dir.path(), "november.csv"));
+    let refused = reports
+        .precheck(&tenant(), &job("r2", 1, &asked).request)
+        .await;
+    assert_eq!(
+        refused.map_err(|failure| said(&failure)),
+        Err("conflict: the output `november.csv` exists, and `overwrite` is not set".to_owned())
+    );
 }

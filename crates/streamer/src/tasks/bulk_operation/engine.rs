@@ -253,7 +253,7 @@ impl Bulk {
     ) -> Result<Option<Position>, Failure> {
         let (collections, id) = (self.collections.clone(), job.request_id.clone());
         let known = blocking(move || collections.position(&id)).await?;
-        let version = input.map(work::version);
+        let version = input.map(|input| self.objects.version(input));
         let items = match (&asked.changes, input, &known) {
             (_, _, Some(known)) => known.items,
             (Changes::Inline(items), _, None) => items.len() as u64,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Checkpoint {
-    /// The size of the input and its time of change.
+    /// The size of the input and its time of change, or its tag in a bucket.
     pub input_version: String,
     /// Bytes of the input that are done; a row starts here.
     pub offset: u64,

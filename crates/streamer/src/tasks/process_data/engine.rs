@@ -148,7 +148,7 @@ impl Engine {
         }
         let input = work::input(&self.objects, &job.tenant, &names.input).await?;
         if let Some(earlier) = &resume
-            && earlier.input_version != work::version(&input)
+            && earlier.input_version != self.objects.version(&input)
         {
             return Err(Failure::InputChanged(names.input));
         }
@@ -386,7 +386,7 @@ impl<'a> Run<'a> {
         let state = format!("state-{}-{}{end}", self.work.claim, pipeline.rows_in);
         self.work.put(&state, bytes).await?;
         let checkpoint = Checkpoint {
-            input_version: work::version(self.input),
+            input_version: self.engine.objects.version(self.input),
             offset,
             line,
             rows_in: pipeline.rows_in,
