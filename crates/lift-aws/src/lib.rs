@@ -9,3 +9,5 @@ pub mod dynamodb;
 pub mod host;
 #[cfg(feature = "management")]
 pub mod management;
+#[cfg(feature = "s3")]
+pub mod s3;
