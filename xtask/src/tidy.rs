@@ -26,7 +26,13 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     (
         "streamer",
-        &["lift-ws", "streamer-protocol", "lift-aws", "lift-embedded"],
+        &[
+            "lift-ws",
+            "streamer-protocol",
+            "lift-aws",
+            "lift-aws-client",
+            "lift-embedded",
+        ],
     ),
     ("streamer-client", &["streamer-protocol"]),
     (

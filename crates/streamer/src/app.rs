@@ -1,12 +1,14 @@
 //! The service as a Lift app: what it is made of comes in, the app goes out.
 
+use async_trait::async_trait;
 use lift::action::Action;
 use lift::app::App;
+use lift::clock::Timestamp;
+use lift::identity::{Authenticate, Denied, Handshake, Identity};
 use lift::limits::Limits;
 use streamer_protocol::SUBPROTOCOL;
 
 use crate::actions::{echo::echo, health::health};
-use crate::authenticate::TokenAuthenticator;
 use crate::tasks;
 use crate::tasks::bulk_operation::Bulk;
 use crate::tasks::export_collection::Exports;
@@ -16,21 +18,37 @@ use crate::tasks::process_data::Engine;
 /// What the service is made of.
 #[derive(Debug)]
 pub struct Service {
-    /// Decides who may connect.
-    pub authenticator: TokenAuthenticator,
     /// Runs `process_data`.
     pub engine: Engine,
     /// Runs `generate_report`.
     pub reports: Reports,
-    /// Runs `bulk_operation`.
-    pub bulk: Bulk,
-    /// Runs `export_collection`.
-    pub exports: Exports,
+    /// What records need, where there is a place for them.
+    pub records: Option<Records>,
     /// The limits in force.
     pub limits: Limits,
 }
 
-/// The whole service.
+/// What the actions on records need.
+#[derive(Debug)]
+pub struct Records {
+    /// Runs `bulk_operation`.
+    pub bulk: Bulk,
+    /// Runs `export_collection`.
+    pub exports: Exports,
+}
+
+/// Lets nobody in: whoever runs the service says who may connect.
+#[derive(Debug)]
+struct Nobody;
+
+#[async_trait]
+impl Authenticate for Nobody {
+    async fn authenticate(&self, _: &Handshake, _: Timestamp) -> Result<Identity, Denied> {
+        Err(Denied::Forbidden("nobody may connect here".to_owned()))
+    }
+}
+
+/// The whole service; nobody may connect until the caller says who.
 #[must_use]
 pub fn app(service: Service) -> App {
     let process_data = Action::task(tasks::process_data)
@@ -40,24 +58,31 @@ pub fn app(service: Service) -> App {
         .needs(generate_report::GRANT)
         .before(tasks::check_generate_report)
         .after(tasks::clean_up);
+    let app = App::new()
+        .authenticate(Nobody)
+        .subprotocol(SUBPROTOCOL)
+        .limits(service.limits)
+        .state(service.engine)
+        .state(service.reports)
+        .on("echo", echo)
+        .on("health", health)
+        .action("process_data", process_data)
+        .action("generate_report", generate_report);
+    match service.records {
+        Some(records) => with_records(app, records),
+        None => app,
+    }
+}
+
+fn with_records(app: App, records: Records) -> App {
     let bulk_operation = Action::task(tasks::bulk_operation)
         .before(tasks::check_bulk_operation)
         .after(tasks::clean_up);
     let export_collection = Action::task(tasks::export_collection)
         .before(tasks::check_export_collection)
         .after(tasks::clean_up);
-    App::new()
-        .authenticate(service.authenticator)
-        .subprotocol(SUBPROTOCOL)
-        .limits(service.limits)
-        .state(service.engine)
-        .state(service.reports)
-        .state(service.bulk)
-        .state(service.exports)
-        .on("echo", echo)
-        .on("health", health)
-        .action("process_data", process_data)
-        .action("generate_report", generate_report)
+    app.state(records.bulk)
+        .state(records.exports)
         .action("bulk_operation", bulk_operation)
         .action("export_collection", export_collection)
 }

@@ -9,10 +9,12 @@ mod authenticate;
 mod actions;
 pub mod tasks;
 mod app;
+#[cfg(feature = "lambda")]
+pub mod lambda;
 pub mod schemas;
 mod asyncapi;
 pub mod generate;
 pub mod descriptors;
 
-pub use app::{Service, app};
+pub use app::{Records, Service, app};
 pub use authenticate::{TokenAuthenticator, TokenRules};

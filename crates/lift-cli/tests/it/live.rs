@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use lift_server::server::{Options, Server};
 use streamer::{
-    Service, TokenAuthenticator, TokenRules, app,
+    Records, Service, TokenAuthenticator, TokenRules, app,
     auth::{KeySource, Keys, MintRequest, QueryToken, Tenants, Verifier, VerifierConfig, mint},
     objects::Objects,
     tasks::bulk_operation::{self, Bulk, Collections},
@@ -47,15 +47,18 @@ impl Live {
         let collections = Collections::open(data).unwrap();
         let bulk = bulk_operation::Options::default();
         let service = Service {
-            authenticator: TokenAuthenticator::new(Arc::new(verifier.unwrap()), rules),
             engine: Engine::new(objects.clone(), every),
             reports: Reports::new(objects.clone(), generate_report::Options::default()),
-            bulk: Bulk::new(objects.clone(), collections.clone(), bulk),
-            exports: Exports::new(objects, collections),
+            records: Some(Records {
+                bulk: Bulk::new(objects.clone(), collections.clone(), bulk),
+                exports: Exports::new(objects, collections),
+            }),
             limits: lift::limits::Limits::default(),
         };
         let address = ([127, 0, 0, 1], 0).into();
-        let server = Server::start(app(service), address, Options::new(data)).await;
+        let tokens = TokenAuthenticator::new(Arc::new(verifier.unwrap()), rules);
+        let app = app(service).authenticate(tokens);
+        let server = Server::start(app, address, Options::new(data)).await;
         let server = server.unwrap();
         let (url, stop) = (server.url(), CancellationToken::new());
         let mut running = JoinSet::new();

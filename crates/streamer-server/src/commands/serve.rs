@@ -15,7 +15,7 @@ use streamer::tasks::bulk_operation::{self, Bulk, Collections};
 use streamer::tasks::export_collection::Exports;
 use streamer::tasks::generate_report::{self, Reports};
 use streamer::tasks::process_data::Engine;
-use streamer::{Service, TokenAuthenticator, app};
+use streamer::{Records, Service, TokenAuthenticator, app};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::filter::LevelFilter;
@@ -39,11 +39,12 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
     let bulk = bulk_operation::Options::default();
     let bulk = Bulk::new(objects.clone(), collections.clone(), bulk);
     let service = Service {
-        authenticator: TokenAuthenticator::new(Arc::new(verifier), config.token_rules.clone()),
         engine: Engine::new(objects.clone(), config.process.clone()),
         reports: Reports::new(objects.clone(), generate_report::Options::default()),
-        bulk: bulk.clone(),
-        exports: Exports::new(objects.clone(), collections),
+        records: Some(Records {
+            bulk: bulk.clone(),
+            exports: Exports::new(objects.clone(), collections),
+        }),
         limits: config.limits.clone(),
     };
     let mut options = config.server.clone();
@@ -51,7 +52,9 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
     options.metrics = Some(recorder.context("metrics cannot be recorded")?);
     let mut signals = Signals::listen()?;
     descriptors::fit(&mut options)?;
-    let server = Server::start(app(service), config.listen, options).await?;
+    let tokens = TokenAuthenticator::new(Arc::new(verifier), config.token_rules.clone());
+    let app = app(service).authenticate(tokens);
+    let server = Server::start(app, config.listen, options).await?;
     if config.listen.ip().is_unspecified() && config.server.public_url.is_none() {
         tracing::warn!("result URLs name an address that clients cannot open: give --public-url");
     }

@@ -66,8 +66,6 @@ pub struct Places {
     pub connections: String,
     /// The table of rates.
     pub rates: String,
-    /// The table of records.
-    pub collections: String,
     /// The bucket.
     pub bucket: String,
     /// The processor's function.
@@ -147,7 +145,8 @@ impl Reader<'_> {
     }
 
     fn span(&mut self, name: &str, default: Duration) -> Duration {
-        self.read(name, humantime::parse_duration).unwrap_or(default)
+        self.read(name, humantime::parse_duration)
+            .unwrap_or(default)
     }
 
     fn rate(&mut self, name: &str) -> Option<Rate> {
@@ -211,7 +210,8 @@ impl Settings {
             settings.limits.tenant_connect_rate,
         ];
         if settings.places.rates.is_empty() && rates.iter().any(Option::is_some) {
-            from.wrong.push("a rate is set, and `STREAMER_RATES_TABLE` is not".to_owned());
+            from.wrong
+                .push("a rate is set, and `STREAMER_RATES_TABLE` is not".to_owned());
         }
         if from.wrong.is_empty() {
             Ok(settings)
@@ -256,7 +256,6 @@ fn places(from: &Reader<'_>) -> Places {
         bodies: named("STREAMER_BODIES_TABLE"),
         connections: named("STREAMER_CONNECTIONS_TABLE"),
         rates: named("STREAMER_RATES_TABLE"),
-        collections: named("STREAMER_COLLECTIONS_TABLE"),
         bucket: named("STREAMER_BUCKET"),
         processor: named("STREAMER_PROCESSOR"),
     }
@@ -264,7 +263,10 @@ fn places(from: &Reader<'_>) -> Places {
 
 fn verifier(from: &mut Reader<'_>, role: Role) -> VerifierConfig {
     let mut keys: Vec<KeySource> = Vec::new();
-    keys.extend(from.get("STREAMER_JWT_KEY").map(|key| KeySource::PemText(pem(key))));
+    keys.extend(
+        from.get("STREAMER_JWT_KEY")
+            .map(|key| KeySource::PemText(pem(key))),
+    );
     keys.extend(from.owned("STREAMER_JWKS_URL").map(KeySource::JwksUrl));
     if keys.is_empty() && role == Role::Authorizer {
         let none = "neither `STREAMER_JWT_KEY` nor `STREAMER_JWKS_URL` is set";
@@ -273,7 +275,8 @@ fn verifier(from: &mut Reader<'_>, role: Role) -> VerifierConfig {
     let named = from.list("STREAMER_JWT_ALGORITHM");
     let algorithms: Result<_, _> = named.iter().map(|name| name.parse()).collect();
     let algorithms = algorithms.unwrap_or_else(|error| {
-        from.wrong.push(format!("`STREAMER_JWT_ALGORITHM`: {error}"));
+        from.wrong
+            .push(format!("`STREAMER_JWT_ALGORITHM`: {error}"));
         Vec::new()
     });
     VerifierConfig {
@@ -293,7 +296,10 @@ fn pem(key: &str) -> String {
     let key = key.replace("\\n", "\n");
     match key.contains("-----BEGIN") {
         true => key,
-        false => format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", key.trim()),
+        false => format!(
+            "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
+            key.trim()
+        ),
     }
 }
 
@@ -332,7 +338,8 @@ fn limits(from: &mut Reader<'_>) -> Limits {
     };
     let least = limits.keep.min(limits.request_timeout_max);
     if limits.request_timeout > least {
-        let longer = "`STREAMER_REQUEST_TIMEOUT` is above `STREAMER_REQUEST_TIMEOUT_MAX` or `STREAMER_KEEP`";
+        let longer =
+            "`STREAMER_REQUEST_TIMEOUT` is above `STREAMER_REQUEST_TIMEOUT_MAX` or `STREAMER_KEEP`";
         from.wrong.push(longer.to_owned());
     }
     limits
@@ -344,12 +351,16 @@ fn log(from: &mut Reader<'_>) -> Log {
         None | Some("json") => Text::Json,
         Some("text") => Text::Plain,
         Some(other) => {
-            from.wrong.push(format!("`STREAMER_LOG_FORMAT`: `{other}` is neither `json` nor `text`"));
+            from.wrong.push(format!(
+                "`STREAMER_LOG_FORMAT`: `{other}` is neither `json` nor `text`"
+            ));
             Text::Json
         }
     };
     let or = |name: &str, default: &str| from.owned(name).unwrap_or_else(|| default.to_owned());
-    let level = from.get("POWERTOOLS_LOG_LEVEL").or(from.get("AWS_LAMBDA_LOG_LEVEL"));
+    let level = from
+        .get("POWERTOOLS_LOG_LEVEL")
+        .or(from.get("AWS_LAMBDA_LOG_LEVEL"));
     Log {
         text,
         level: level.unwrap_or("info").to_lowercase(),

@@ -33,20 +33,32 @@ const fn optional(name: &'static str, default: &'static str, what: &'static str)
     }
 }
 
-const RUNS: &[Role] = &[Role::Message, Role::Processor];
 const STORES: &[Role] = &[Role::Message, Role::Processor, Role::Sweeper];
 
 /// Of the service; AWS's own come after.
 pub const VARIABLES: &[Variable] = &[
     needed("STREAMER_REQUESTS_TABLE", STORES, "table of requests"),
-    needed("STREAMER_BODIES_TABLE", STORES, "table of large payloads and results"),
+    needed(
+        "STREAMER_BODIES_TABLE",
+        STORES,
+        "table of large payloads and results",
+    ),
     needed(
         "STREAMER_CONNECTIONS_TABLE",
-        &[Role::Connect, Role::Disconnect, Role::Message, Role::Processor, Role::Sweeper],
+        &[
+            Role::Connect,
+            Role::Disconnect,
+            Role::Message,
+            Role::Processor,
+            Role::Sweeper,
+        ],
         "table of connections",
     ),
-    needed("STREAMER_RATES_TABLE", &[], "table of rates; needed where a rate is set"),
-    needed("STREAMER_COLLECTIONS_TABLE", RUNS, "table of `bulk_operation`'s records"),
+    needed(
+        "STREAMER_RATES_TABLE",
+        &[],
+        "table of rates; needed where a rate is set",
+    ),
     needed(
         "STREAMER_BUCKET",
         STORES,
@@ -57,28 +69,100 @@ pub const VARIABLES: &[Variable] = &[
         &[Role::Dispatch, Role::Sweeper],
         "name or ARN of the processor's function, with its alias",
     ),
-    optional("STREAMER_JWT_KEY", "none", "public key that signs tokens: PEM, or its base64 alone"),
-    optional("STREAMER_JWKS_URL", "none", "where the keys that sign tokens are fetched"),
-    optional("STREAMER_JWT_ALGORITHM", "all of public keys", "algorithms allowed, with commas between"),
+    optional(
+        "STREAMER_JWT_KEY",
+        "none",
+        "public key that signs tokens: PEM, or its base64 alone",
+    ),
+    optional(
+        "STREAMER_JWKS_URL",
+        "none",
+        "where the keys that sign tokens are fetched",
+    ),
+    optional(
+        "STREAMER_JWT_ALGORITHM",
+        "all of public keys",
+        "algorithms allowed, with commas between",
+    ),
     optional("STREAMER_JWT_ISSUER", "any", "`iss` that tokens must have"),
-    optional("STREAMER_JWT_AUDIENCE", "any", "`aud` that tokens must name"),
-    optional("STREAMER_SINGLE_TENANT", "none", "tenant of tokens that name none"),
-    optional("STREAMER_REQUIRE_PERMISSIONS", "false", "refuses tokens without `permissions`"),
-    optional("STREAMER_QUERY_TOKEN", "false", "takes tokens from `?token=`"),
-    optional("STREAMER_ALLOW_ORIGIN", "any", "origins of browsers let in, with commas between"),
-    optional("STREAMER_REQUEST_TIMEOUT", "1h", "from acceptance to the deadline"),
-    optional("STREAMER_REQUEST_TIMEOUT_MAX", "24h", "longest `timeout_ms`"),
+    optional(
+        "STREAMER_JWT_AUDIENCE",
+        "any",
+        "`aud` that tokens must name",
+    ),
+    optional(
+        "STREAMER_SINGLE_TENANT",
+        "none",
+        "tenant of tokens that name none",
+    ),
+    optional(
+        "STREAMER_REQUIRE_PERMISSIONS",
+        "false",
+        "refuses tokens without `permissions`",
+    ),
+    optional(
+        "STREAMER_QUERY_TOKEN",
+        "false",
+        "takes tokens from `?token=`",
+    ),
+    optional(
+        "STREAMER_ALLOW_ORIGIN",
+        "any",
+        "origins of browsers let in, with commas between",
+    ),
+    optional(
+        "STREAMER_REQUEST_TIMEOUT",
+        "1h",
+        "from acceptance to the deadline",
+    ),
+    optional(
+        "STREAMER_REQUEST_TIMEOUT_MAX",
+        "24h",
+        "longest `timeout_ms`",
+    ),
     optional("STREAMER_KEEP", "7d", "how long a request can be asked for"),
-    optional("STREAMER_RESULT_URL_FOR", "1h", "how long a `result_url` works; at most the credentials' hours"),
-    optional("STREAMER_QUEUED_PER_USER_MAX", "1000", "requests of one user that wait"),
-    optional("STREAMER_CONNECTION_RATE", "off", "messages of one connection"),
+    optional(
+        "STREAMER_RESULT_URL_FOR",
+        "1h",
+        "how long a `result_url` works; at most the credentials' hours",
+    ),
+    optional(
+        "STREAMER_QUEUED_PER_USER_MAX",
+        "1000",
+        "requests of one user that wait",
+    ),
+    optional(
+        "STREAMER_CONNECTION_RATE",
+        "off",
+        "messages of one connection",
+    ),
     optional("STREAMER_USER_RATE", "off", "messages of one user"),
     optional("STREAMER_TENANT_RATE", "off", "messages of one tenant"),
-    optional("STREAMER_USER_CONNECT_RATE", "off", "new connections of one user"),
-    optional("STREAMER_TENANT_CONNECT_RATE", "off", "new connections of one tenant"),
-    optional("STREAMER_CONNECTIONS_PER_USER_MAX", "off", "connections of one user at once"),
-    optional("STREAMER_CONNECTIONS_PER_TENANT_MAX", "off", "connections of one tenant at once"),
-    optional("STREAMER_MANAGEMENT_ENDPOINT", "of the event", "opened at the start, so that the first post need not"),
+    optional(
+        "STREAMER_USER_CONNECT_RATE",
+        "off",
+        "new connections of one user",
+    ),
+    optional(
+        "STREAMER_TENANT_CONNECT_RATE",
+        "off",
+        "new connections of one tenant",
+    ),
+    optional(
+        "STREAMER_CONNECTIONS_PER_USER_MAX",
+        "off",
+        "connections of one user at once",
+    ),
+    optional(
+        "STREAMER_CONNECTIONS_PER_TENANT_MAX",
+        "off",
+        "connections of one tenant at once",
+    ),
+    optional(
+        "STREAMER_MANAGEMENT_ENDPOINT",
+        "of the event",
+        "opened at the start, so that the first post need not",
+    ),
     optional("STREAMER_LOG_FORMAT", "json", "`json` or `text`"),
 ];
 

@@ -11,7 +11,7 @@ use streamer::tasks::bulk_operation::{self, Bulk, Collections};
 use streamer::tasks::export_collection::Exports;
 use streamer::tasks::generate_report::{self, Reports};
 use streamer::tasks::process_data::{self, Engine};
-use streamer::{Service, TokenAuthenticator, TokenRules, schemas};
+use streamer::{Records, Service, TokenAuthenticator, TokenRules, schemas};
 use streamer_protocol::schema::Mode;
 
 use crate::place::objects;
@@ -131,14 +131,16 @@ fn the_described_actions_are_those_of_the_app() {
     let verifier = Arc::new(Verifier::new(verifier).unwrap());
     let collections = Collections::open(dir.path()).unwrap();
     let service = Service {
-        authenticator: TokenAuthenticator::new(verifier, TokenRules::default()),
         engine: Engine::new(objects.clone(), process_data::Options::default()),
         reports: Reports::new(objects.clone(), generate_report::Options::default()),
-        exports: Exports::new(objects.clone(), collections.clone()),
-        bulk: Bulk::new(objects, collections, bulk_operation::Options::default()),
+        records: Some(Records {
+            exports: Exports::new(objects.clone(), collections.clone()),
+            bulk: Bulk::new(objects, collections, bulk_operation::Options::default()),
+        }),
         limits: Limits::default(),
     };
-    let app = streamer::app(service);
+    let tokens = TokenAuthenticator::new(verifier, TokenRules::default());
+    let app = streamer::app(service).authenticate(tokens);
     let of_app: Vec<_> = app
         .actions()
         .iter()
