@@ -77,7 +77,7 @@ pub fn app(service: Service) -> App {
 fn with_records(app: App, records: Records) -> App {
     let bulk_operation = Action::task(tasks::bulk_operation)
         .before(tasks::check_bulk_operation)
-        .after(tasks::clean_up);
+        .after(tasks::clean_up_bulk_operation);
     let export_collection = Action::task(tasks::export_collection)
         .before(tasks::check_export_collection)
         .after(tasks::clean_up);

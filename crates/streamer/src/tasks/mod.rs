@@ -119,8 +119,20 @@ pub(crate) async fn export_collection(
     ended(ran, &task)
 }
 
-/// Removes what a request that has ended kept for its claims, whichever its action.
-pub(crate) async fn clean_up(request_id: RequestId, State(bulk): State<Bulk>) -> Result<(), Error> {
+/// Removes what a request that has ended kept for its claims as objects.
+pub(crate) async fn clean_up(
+    request_id: RequestId,
+    State(engine): State<Engine>,
+) -> Result<(), Error> {
+    let id = work_id(request_id)?;
+    engine.abandon(&id).await.map_err(error)
+}
+
+/// The same of `bulk_operation`, which keeps rows beside the records, too.
+pub(crate) async fn clean_up_bulk_operation(
+    request_id: RequestId,
+    State(bulk): State<Bulk>,
+) -> Result<(), Error> {
     bulk.abandon(&work_id(request_id)?).await.map_err(error)
 }
 
