@@ -2,6 +2,7 @@
 
 mod counts;
 mod fuzz;
+mod package;
 mod steps;
 mod tidy;
 
@@ -20,6 +21,8 @@ fn main() -> ExitCode {
         "counts" => counts::run(std::env::args().nth(2).as_deref()),
         "full" => steps::full(),
         "compatibility" => steps::compatibility(),
+        "environment" => steps::environment(),
+        "package" => package::run_package(),
         _ => Err(USAGE.trim_end().to_owned()),
     };
     match done {

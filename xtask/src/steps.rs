@@ -111,6 +111,14 @@ pub(crate) fn compatibility() -> Result<(), String> {
     )
 }
 
+/// Writes `docs/lambda-environment.md`; the test that otherwise compares it knows how.
+pub(crate) fn environment() -> Result<(), String> {
+    run_with(
+        "cargo test --quiet -p streamer --features lambda --lib lambda::variables",
+        &[("ENVIRONMENT", "write")],
+    )
+}
+
 /// The files that describe the service to programs; a test fails where they are stale.
 pub(crate) fn schemas() -> Result<(), String> {
     run("cargo run --quiet -p streamer --example schemas")

@@ -10,4 +10,5 @@ pub mod progress;
 pub mod retry;
 pub mod handle;
 pub mod announce;
+mod ended;
 pub mod worker;

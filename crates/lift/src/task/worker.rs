@@ -22,8 +22,8 @@ use crate::error::{Code, Error, Retry, StoreError};
 use crate::extract::Context;
 use crate::id::ConnectionId;
 use crate::json::Json;
-use crate::outbound::{PostError, ROOM_TIMEOUT};
-use crate::request::{Audience, Follow, logged};
+use crate::outbound::PostError;
+use crate::request::logged;
 
 /// Pause before a store that was unavailable is asked again.
 pub(crate) const STORE_RETRY: Duration = Duration::from_millis(200);
@@ -76,25 +76,7 @@ impl Inner {
         }
     }
 
-    /// Tells the connections of a request that has just ended, and lets its action clean up.
-    pub(crate) async fn ended(&self, record: &Record) {
-        let after = self
-            .app
-            .actions
-            .get(&record.action)
-            .and_then(|action| action.after.as_ref());
-        let cleaned = async {
-            let Some(after) = after else { return };
-            let context = self.task_context(record, Json::null(), Task::unattended());
-            if let Err(error) = (after.call)(context).await {
-                let error = crate::error::chain(&error);
-                tracing::warn!(request_id = %record.key.id, error, "not cleaned up");
-            }
-        };
-        tokio::join!(self.announce(record), cleaned);
-    }
-
-    fn task_context(&self, record: &Record, payload: Json, task: Task) -> Context {
+    pub(super) fn task_context(&self, record: &Record, payload: Json, task: Task) -> Context {
         Context {
             request_id: record.key.id,
             owner: record.key.owner.clone(),
@@ -107,35 +89,6 @@ impl Inner {
             states: Arc::clone(&self.app.states),
             connections: self.backends.connections.clone(),
             outbound: self.backends.outbound.clone(),
-        }
-    }
-
-    /// Posts the terminal message of an ended request to its connections.
-    pub(crate) async fn announce(&self, record: &Record) {
-        let Some(message) = self.terminal_message(record).await else {
-            return;
-        };
-        let message = message.to_bytes();
-        let told = record.told();
-        let posts = told.iter().map(|to| {
-            self.backends
-                .outbound
-                .post_when_room(to, message.clone(), ROOM_TIMEOUT)
-        });
-        for (to, posted) in told.iter().zip(join_all(posts).await) {
-            match posted {
-                Ok(()) | Err(PostError::Gone) => {}
-                Err(error) => {
-                    let follow = Follow {
-                        key: record.key.clone(),
-                        after_seq: 0,
-                        audience: Audience::ThisConnection,
-                    };
-                    if self.owed.0.try_send((to.clone(), follow)).is_err() {
-                        tracing::info!(request_id = %record.key.id, connection = %to, %error, "terminal message waits for a resume");
-                    }
-                }
-            }
         }
     }
 }

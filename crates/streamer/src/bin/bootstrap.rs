@@ -1,8 +1,4 @@
 //! What Lambda starts: the environment comes in, the function of its role serves until it ends.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "the environment is read here, once"
-)]
 
 use std::process::ExitCode;
 

@@ -194,3 +194,22 @@ const AWS: &str = "\n\
 Of AWS's own: `AWS_REGION`, the credentials (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`), `_HANDLER`, which is the role, and `AWS_LAMBDA_MAX_CONCURRENCY` are Lambda's; \
 `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL_LAMBDA`, `AWS_ENDPOINT_URL_S3` and `AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI` name other endpoints, `AWS_CA_BUNDLE` a PEM file of the only \
 authorities to trust. `POWERTOOLS_SERVICE_NAME`, `POWERTOOLS_METRICS_NAMESPACE` and `POWERTOOLS_LOG_LEVEL` mean what they mean to Powertools.\n";
+
+#[cfg(test)]
+mod tests {
+    use super::page;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "says whether to write the page")]
+    fn the_page_is_up_to_date() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../docs/lambda-environment.md"
+        );
+        if std::env::var_os("ENVIRONMENT").is_some_and(|what| what == "write") {
+            std::fs::write(path, page()).unwrap();
+        }
+        let written = std::fs::read_to_string(path).unwrap_or_default();
+        assert_eq!(written, page(), "stale: `cargo x environment`");
+    }
+}
