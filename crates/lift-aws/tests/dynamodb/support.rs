@@ -50,10 +50,9 @@ fn repository() -> PathBuf {
 pub(crate) async fn table(client: &Client, logical_id: &str) -> String {
     let template = repository().join("deploy/template.yaml");
     let plan = read(&template, &Settings::default()).unwrap_or_else(|error| panic!("{error:?}"));
-    let tables = plan.tables.into_iter();
+    let mut tables = plan.tables.into_iter();
     let mut table = tables
-        .filter(|table| table.logical_id == logical_id)
-        .next_back()
+        .rfind(|table| table.logical_id == logical_id)
         .unwrap_or_else(|| panic!("the template has no `{logical_id}`"));
     let n = NAMES.fetch_add(1, Ordering::Relaxed);
     table.name = format!("{logical_id}{n}");

@@ -200,7 +200,6 @@ mod tests {
     use super::page;
 
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "says whether to write the page")]
     fn the_page_is_up_to_date() {
         let path = concat!(
             env!("CARGO_MANIFEST_DIR"),

@@ -64,14 +64,14 @@ async fn an_end_that_its_owner_wrote_is_found_until_it_is_posted() {
         unposted.collect::<Vec<_>>()
     };
     assert_eq!(unposted(at(15)).await, [], "its process may tell of it");
-    assert_eq!(unposted(at(16)).await, [key.clone()]);
+    assert_eq!(unposted(at(16)).await, std::slice::from_ref(&key));
     let due = store.tasks.due(at(99), None, 10).await.unwrap();
     assert_eq!(due.iter().map(|due| &due.key).collect::<Vec<_>>(), [&live]);
     // So many attachments write the whole item anew, which loses nothing.
     for n in 0..40 {
         store.done(&key, attach(&format!("c{n}")), at(17)).await;
     }
-    assert_eq!(unposted(at(18)).await, [key.clone()]);
+    assert_eq!(unposted(at(18)).await, std::slice::from_ref(&key));
     let before = store.tasks.get(&key).await.unwrap();
     store.tasks.posted(&key).await.unwrap();
     assert_eq!(unposted(at(99)).await, []);
