@@ -157,7 +157,7 @@ impl Client {
     /// Sends a request to a whole URL once, as it is, and streams the answer: it is signed already, or needs no signature.
     ///
     /// # Errors
-    /// A [`SendError`] where no answer begins within thirty seconds, or within the [deadline](crate::deadline) around it.
+    /// A [`SendError`] where no answer begins within thirty seconds, or within the [deadline] around it.
     pub async fn stream(&self, request: Request<Bytes>) -> Result<Response<Answer>, SendError> {
         let to = request.uri().authority().map(ToString::to_string);
         let sent = self.0.http.request(request.map(Full::new));
@@ -262,7 +262,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// A [`SendError`] where nothing is answered within ten seconds, or within the
-    /// [deadline](crate::deadline) around it.
+    /// [deadline] around it.
     pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, SendError> {
         let until = deadline::at_most(Instant::now() + TRY_DEADLINE);
         match timeout_at(until, self.try_send(request)).await {

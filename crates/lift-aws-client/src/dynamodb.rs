@@ -169,7 +169,7 @@ impl Client {
     }
 
     /// Calls an operation such as `DynamoDB_20120810.PutItem`; throttled and failed tries are
-    /// repeated within 30 s, or within the [deadline](crate::deadline) around it. May be dropped half-way.
+    /// repeated within 30 s, or within the [deadline] around it. May be dropped half-way.
     ///
     /// # Errors
     /// An [`Error`] once a retry does not help or the time is over.
