@@ -40,27 +40,3 @@ pub(crate) fn item<const N: usize>(attributes: [(&str, impl Into<Option<Value>>)
         .filter_map(|(name, value)| Some((name.to_owned(), value.into()?)))
         .collect()
 }
-
-/// An item lacks an attribute, or has one that is not of its form.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("attribute `{0}` is missing or malformed")]
-pub(crate) struct Misshapen(pub(crate) &'static str);
-
-/// An attribute's text.
-pub(crate) fn text<'a>(item: &'a Item, name: &'static str) -> Result<&'a str, Misshapen> {
-    match item.get(name) {
-        Some(Value::S(text)) => Ok(text),
-        _ => Err(Misshapen(name)),
-    }
-}
-
-/// An attribute's number.
-pub(crate) fn number<T: std::str::FromStr>(
-    item: &Item,
-    name: &'static str,
-) -> Result<T, Misshapen> {
-    match item.get(name) {
-        Some(Value::N(number)) => number.parse().ok().ok_or(Misshapen(name)),
-        _ => Err(Misshapen(name)),
-    }
-}

@@ -1,6 +1,8 @@
 //! In: what an app keeps. Out: the same in DynamoDB, whose tables `deploy/template.yaml` describes.
 
 mod item;
+mod call;
+mod reader;
 pub mod tasks;
 mod rates;
 mod registry;

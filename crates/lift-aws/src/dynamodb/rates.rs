@@ -13,11 +13,12 @@ use lift::clock::Timestamp;
 use lift::error::StoreError;
 use lift::rate::{FullAt, Rate, Rates, Scope, take_up_to};
 use lift_aws_client::dynamodb::Client;
-use serde::Serialize;
 use tokio::time::timeout;
 
-use super::item::{Item, Value, item, number};
-use super::table::{Done, Found, Table, unavailable};
+use super::call::Call;
+use super::item::{Value, item};
+use super::reader::Reader;
+use super::table::{Table, Written};
 
 /// How long leased tokens may be spent.
 const LEASED_FOR: Duration = Duration::from_secs(1);
@@ -108,7 +109,7 @@ impl DynamoRates {
     /// Keeps buckets in a table of the shape of `RatesTable` in `deploy/template.yaml`.
     pub fn new(client: Client, table: impl Into<Arc<str>>) -> Self {
         Self {
-            table: Table::new(client, table),
+            table: Table::new(client, table, "rates"),
             leases: Arc::default(),
         }
     }
@@ -194,19 +195,13 @@ impl DynamoRates {
         rate: Rate,
         now: Timestamp,
     ) -> Result<Result<(), Option<FullAt>>, StoreError> {
-        let update = Update::new(key, change, rate, now);
-        match self.table.call("UpdateItem", &update).await {
-            Ok(Done {}) => Ok(Ok(())),
-            Err(error) => match error.refusal() {
-                Some(refusal) if error.is("ConditionalCheckFailedException") => {
-                    let found = serde_json::from_slice(&refusal.body);
-                    let Found { item } = found.map_err(StoreError::unavailable)?;
-                    let seen = item.map(|item| number(&item, "f")).transpose();
-                    let seen = seen.map_err(StoreError::corrupt)?;
-                    Ok(Err(seen.map(FullAt)))
-                }
-                _ => Err(unavailable(error)),
-            },
+        let update = update(self.table.call(), key, change, rate, now);
+        match self.table.write("UpdateItem", update).await? {
+            Written::Done(_) => Ok(Ok(())),
+            Written::Failed(item) => {
+                let seen = item.map(|item| Reader(&item).number("f")).transpose()?;
+                Ok(Err(seen.map(FullAt)))
+            }
         }
     }
 }
@@ -232,58 +227,45 @@ impl Rates for DynamoRates {
     }
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Update {
-    key: Item,
-    update_expression: &'static str,
-    condition_expression: &'static str,
-    /// `ttl` is a reserved word.
-    expression_attribute_names: BTreeMap<&'static str, &'static str>,
-    expression_attribute_values: Item,
-    return_values_on_condition_check_failure: &'static str,
-}
-
-impl Update {
-    fn new(key: &str, change: &Change, rate: Rate, now: Timestamp) -> Self {
-        let FullAt(now) = nanos(now);
-        let empty = now.saturating_add(rate.depth_ns());
-        let ttl = empty.div_ceil(1_000_000_000) + ROW_SLACK_SECONDS;
-        let (update_expression, condition_expression, values) = match change {
-            Change::Add(tokens) => {
-                let taken = rate.interval_ns().saturating_mul(u64::from(tokens.get()));
-                let values = item([
-                    (":taken", Value::number(taken)),
-                    (":now", Value::number(now)),
-                    (":latest", Value::number(empty.saturating_sub(taken))),
-                    (":ttl", Value::number(ttl)),
-                ]);
-                let update = "SET f = f + :taken, #ttl = :ttl";
-                (update, "f >= :now AND f <= :latest", values)
-            }
-            Change::Set { seen, next, .. } => {
-                let mut values = item([
-                    (":next", Value::number(next.0)),
-                    (":ttl", Value::number(ttl)),
-                ]);
-                let condition = match seen {
-                    Some(seen) => {
-                        values.insert(":seen".to_owned(), Value::number(seen.0));
-                        "f = :seen"
-                    }
-                    None => "attribute_not_exists(f)",
-                };
-                ("SET f = :next, #ttl = :ttl", condition, values)
-            }
-        };
-        Self {
-            key: item([("pk", Value::S(key.to_owned()))]),
-            update_expression,
-            condition_expression,
-            expression_attribute_names: BTreeMap::from([("#ttl", "ttl")]),
-            expression_attribute_values: values,
-            return_values_on_condition_check_failure: "ALL_OLD",
+fn update(call: Call, key: &str, change: &Change, rate: Rate, now: Timestamp) -> Call {
+    let FullAt(now) = nanos(now);
+    let empty = now.saturating_add(rate.depth_ns());
+    let ttl = empty.div_ceil(1_000_000_000) + ROW_SLACK_SECONDS;
+    let (update_expression, condition_expression, values) = match change {
+        Change::Add(tokens) => {
+            let taken = rate.interval_ns().saturating_mul(u64::from(tokens.get()));
+            let values = item([
+                (":taken", Value::number(taken)),
+                (":now", Value::number(now)),
+                (":latest", Value::number(empty.saturating_sub(taken))),
+                (":ttl", Value::number(ttl)),
+            ]);
+            let update = "SET f = f + :taken, #ttl = :ttl";
+            (update, "f >= :now AND f <= :latest", values)
         }
+        Change::Set { seen, next, .. } => {
+            let mut values = item([
+                (":next", Value::number(next.0)),
+                (":ttl", Value::number(ttl)),
+            ]);
+            let condition = match seen {
+                Some(seen) => {
+                    values.insert(":seen".to_owned(), Value::number(seen.0));
+                    "f = :seen"
+                }
+                None => "attribute_not_exists(f)",
+            };
+            ("SET f = :next, #ttl = :ttl", condition, values)
+        }
+    };
+    Call {
+        key: Some(item([("pk", Value::text(key))])),
+        update_expression: Some(update_expression.to_owned()),
+        condition_expression: Some(condition_expression.to_owned()),
+        // `ttl` is a reserved word.
+        expression_attribute_names: BTreeMap::from([("#ttl".to_owned(), "ttl".to_owned())]),
+        expression_attribute_values: values,
+        ..call
     }
 }
 

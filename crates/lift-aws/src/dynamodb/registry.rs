@@ -10,12 +10,13 @@ use lift::error::StoreError;
 use lift::id::{ConnectionId, Owner, TenantId};
 use lift::registry::{ConnectionPage, Kept, Registered, Registry, Room};
 use lift_aws_client::dynamodb::Client;
-use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::item::{Item, Misshapen, Value, item, number, text};
-use super::table::{Done, Found, Table, unavailable};
+use super::call::{Answer, Call, Select};
+use super::item::{Item, Value, item};
+use super::reader::Reader;
+use super::table::Table;
 
 /// Partitions of one tenant in the index `tenant`: a hot tenant is not one partition.
 const SHARDS: u32 = 4;
@@ -42,38 +43,28 @@ impl DynamoRegistry {
     /// Keeps connections in a table of the shape of `ConnectionsTable` in `deploy/template.yaml`.
     pub fn new(client: Client, table: impl Into<Arc<str>>) -> Self {
         Self {
-            table: Table::new(client, table),
+            table: Table::new(client, table, "connections"),
             allowances: Arc::default(),
         }
     }
 
     async fn write(&self, connection: &Registered) -> Result<Kept, StoreError> {
-        #[derive(Serialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Put {
-            item: Item,
-        }
-        let put = Put {
-            item: encode(connection),
+        let put = Call {
+            item: Some(encode(connection)),
+            ..self.table.call()
         };
-        let done = self.table.call("PutItem", &put).await;
-        done.map(|Done {}| Kept::Kept).map_err(unavailable)
+        self.table.send("PutItem", &put).await?;
+        Ok(Kept::Kept)
     }
 
     async fn read(&self, id: &ConnectionId) -> Result<Option<Registered>, StoreError> {
-        #[derive(Serialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Get {
-            key: Item,
-            consistent_read: bool,
-        }
-        let get = Get {
-            key: key(id),
-            consistent_read: true,
+        let get = Call {
+            key: Some(key(id)),
+            consistent_read: Some(true),
+            ..self.table.call()
         };
-        let found = self.table.call("GetItem", &get).await;
-        let Found { item } = found.map_err(unavailable)?;
-        item.map(|item| decode(&item)).transpose()
+        let found = self.table.send("GetItem", &get).await?;
+        found.item.map(|item| decode(&item)).transpose()
     }
 
     /// Whether there is room for one more of `of`.
@@ -112,8 +103,10 @@ impl DynamoRegistry {
     async fn count(&self, of: Of<'_>, limit: usize, now: Timestamp) -> Result<usize, StoreError> {
         let mut there = 0_usize;
         for partition in of.partitions(None) {
-            let mut query = Query::new(of, partition, now);
-            query.select = Some("COUNT");
+            let mut query = Call {
+                select: Some(Select::Count),
+                ..self.query_of(of, partition, None, now)
+            };
             loop {
                 let rows = self.query(&query).await?;
                 there = there.saturating_add(rows.count);
@@ -141,10 +134,7 @@ impl DynamoRegistry {
         let mut connections: Vec<Registered> = Vec::new();
         let mut after = after;
         'partitions: for partition in of.partitions(after) {
-            let mut query = Query::new(of, partition, now);
-            if let Some(after) = after.take() {
-                query.follow(after);
-            }
+            let mut query = self.query_of(of, partition, after.take(), now);
             loop {
                 let missing = wanted.saturating_sub(connections.len());
                 query.limit = Some(missing.clamp(ROWS_MIN, ROWS_MAX));
@@ -168,8 +158,33 @@ impl DynamoRegistry {
         Ok(ConnectionPage { connections, next })
     }
 
-    async fn query(&self, query: &Query) -> Result<Rows, StoreError> {
-        self.table.call("Query", query).await.map_err(unavailable)
+    async fn query(&self, query: &Call) -> Result<Answer, StoreError> {
+        self.table.send("Query", query).await
+    }
+
+    /// What of a partition is not past its time at `now`, and comes after a connection, which may be gone.
+    fn query_of(
+        &self,
+        of: Of<'_>,
+        partition: String,
+        after: Option<&ConnectionId>,
+        now: Timestamp,
+    ) -> Call {
+        let (index_name, all, rest) = match of {
+            Of::User(_) => ("user", "us = :of", "us = :of AND pk > :after"),
+            Of::Tenant(_) => ("tenant", "ts = :of", "ts = :of AND pk > :after"),
+        };
+        Call {
+            index_name: Some(index_name),
+            key_condition_expression: Some(if after.is_some() { rest } else { all }),
+            filter_expression: Some("expires > :now"),
+            expression_attribute_values: item([
+                (":of", Some(Value::S(partition))),
+                (":now", Some(Value::number(now.as_millis()))),
+                (":after", after.map(|after| Value::text(after.as_str()))),
+            ]),
+            ..self.table.call()
+        }
     }
 }
 
@@ -205,16 +220,12 @@ impl Registry for DynamoRegistry {
     }
 
     async fn delete(&self, id: &ConnectionId) -> Result<(), StoreError> {
-        #[derive(Serialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Delete {
-            key: Item,
-        }
-        let done = self
-            .table
-            .call("DeleteItem", &Delete { key: key(id) })
-            .await;
-        done.map(|Done {}| ()).map_err(unavailable)
+        let delete = Call {
+            key: Some(key(id)),
+            ..self.table.call()
+        };
+        self.table.send("DeleteItem", &delete).await?;
+        Ok(())
     }
 
     async fn by_user(
@@ -269,60 +280,6 @@ impl Of<'_> {
     }
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Query {
-    index_name: &'static str,
-    key_condition_expression: String,
-    filter_expression: &'static str,
-    expression_attribute_values: Item,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    exclusive_start_key: Option<Item>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    limit: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    select: Option<&'static str>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Rows {
-    #[serde(default)]
-    items: Vec<Item>,
-    #[serde(default)]
-    count: usize,
-    last_evaluated_key: Option<Item>,
-}
-
-impl Query {
-    fn new(of: Of<'_>, partition: String, now: Timestamp) -> Self {
-        let (index_name, attribute) = match of {
-            Of::User(_) => ("user", "us"),
-            Of::Tenant(_) => ("tenant", "ts"),
-        };
-        Self {
-            index_name,
-            key_condition_expression: format!("{attribute} = :of"),
-            filter_expression: "expires > :now",
-            expression_attribute_values: item([
-                (":of", Value::S(partition)),
-                (":now", Value::number(now.as_millis())),
-            ]),
-            exclusive_start_key: None,
-            limit: None,
-            select: None,
-        }
-    }
-
-    /// What comes after a connection, which may be gone.
-    fn follow(&mut self, after: &ConnectionId) {
-        self.key_condition_expression.push_str(" AND pk > :after");
-        let after = Value::S(after.as_str().to_owned());
-        self.expression_attribute_values
-            .insert(":after".to_owned(), after);
-    }
-}
-
 fn key(id: &ConnectionId) -> Item {
     item([("pk", Value::S(id.as_str().to_owned()))])
 }
@@ -346,17 +303,15 @@ fn encode(connection: &Registered) -> Item {
 }
 
 fn decode(item: &Item) -> Result<Registered, StoreError> {
-    let read = || -> Result<Registered, Misshapen> {
-        let owner = text(item, "us")?.split_once('#');
-        let owner = owner.and_then(|(tenant, user)| Owner::new(tenant, user).ok());
-        Ok(Registered {
-            id: ConnectionId::new(text(item, "pk")?),
-            owner: owner.ok_or(Misshapen("us"))?,
-            connected_at: Timestamp::from_millis(number(item, "connected")?),
-            expires_at: Timestamp::from_millis(number(item, "expires")?),
-        })
-    };
-    read().map_err(StoreError::corrupt)
+    let reader = Reader(item);
+    let owner = reader.text("us")?.split_once('#');
+    let owner = owner.and_then(|(tenant, user)| Owner::new(tenant, user).ok());
+    Ok(Registered {
+        id: ConnectionId::new(reader.text("pk")?),
+        owner: owner.ok_or_else(|| reader.wrong("us", "names no owner"))?,
+        connected_at: reader.moment("connected")?,
+        expires_at: reader.moment("expires")?,
+    })
 }
 
 fn tenant_partition(tenant: &TenantId, shard: u32) -> String {

@@ -6,12 +6,13 @@ use lift::json::Json;
 use lift::task::record::{Key, Record};
 use lift::task::transition::{self, Applied, Refusal, Transition};
 
-use super::call::Call;
-use super::head::{self, Reader};
+use super::head;
 use super::put::is_ours;
-use super::table::Written;
 use super::{DynamoTasks, Input, change, layout};
+use crate::dynamodb::call::Call;
 use crate::dynamodb::item::{Item, Value, item};
+use crate::dynamodb::reader::Reader;
+use crate::dynamodb::table::Written;
 
 /// Writes of a whole item that may meet another's before this one gives up.
 const ROUNDS_MAX: usize = 24;

@@ -6,11 +6,11 @@ use lift::json::Json;
 use lift::task::record::Key;
 use std::collections::BTreeMap;
 
-use super::call::Call;
-use super::head::Reader;
 use super::layout;
-use super::table::{Table, Written};
+use crate::dynamodb::call::Call;
 use crate::dynamodb::item::{Item, Value, item};
+use crate::dynamodb::reader::Reader;
+use crate::dynamodb::table::{Table, Written};
 
 /// Keeps bodies beside their requests.
 #[derive(Debug)]

@@ -11,8 +11,8 @@ use lift::error::StoreError;
 use lift::task::record::{ATTACHED_KEPT_MAX, Key, Outcome, SEQ_PER_CLAIM, State, Terminal};
 use lift::task::transition::Transition;
 
-use super::call::{Call, Image};
 use super::{head, layout};
+use crate::dynamodb::call::{Call, Image};
 use crate::dynamodb::item::{Item, Value};
 
 /// Names that expressions may not say as they are (Developer Guide, "Reserved words").

@@ -6,11 +6,11 @@ use lift::error::StoreError;
 use lift::task::record::Key;
 use lift::task::store::Due;
 
-use super::call::Call;
-use super::head::{Reader, Undecodable};
-use super::table::{Table, Written};
 use super::{DynamoTasks, change, layout};
+use crate::dynamodb::call::Call;
 use crate::dynamodb::item::{Item, Value, item};
+use crate::dynamodb::reader::{Reader, Undecodable};
+use crate::dynamodb::table::{Table, Written};
 
 /// Rows that one page of a shard asks for at least and at most.
 const PAGE: (usize, usize) = (8, 1_000);

@@ -5,10 +5,11 @@ use lift::id::{Owner, RequestId, TenantId};
 use lift::task::record::Key;
 use lift::task::store::{Accepted, Activity, ActivityPage, ActivityQuery, ListQuery, Page};
 
-use super::call::Call;
-use super::head::{self, Reader, Undecodable};
+use super::head;
 use super::{DynamoTasks, layout};
+use crate::dynamodb::call::Call;
 use crate::dynamodb::item::{Item, Value, item};
+use crate::dynamodb::reader::{Reader, Undecodable};
 
 /// Requests that one page of a list of one state looks at, at most, if it asks for fewer.
 const LOOKED_AT_MAX: usize = 1_000;

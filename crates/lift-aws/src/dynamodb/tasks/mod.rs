@@ -2,8 +2,6 @@
 //!
 //! `docs/dynamodb-layout.md` has every item and attribute, and what a call costs.
 
-mod call;
-mod table;
 mod layout;
 mod head;
 mod change;
@@ -31,14 +29,14 @@ use lift::task::store::{ActivityPage, ActivityQuery, Due, ListQuery, Page, Put, 
 use lift::task::transition::{Applied, Transition};
 use lift_aws_client::dynamodb::Client;
 
+use crate::dynamodb::call::Call;
 use crate::dynamodb::item::Item;
+use crate::dynamodb::reader::Reader;
+use crate::dynamodb::table::Table;
 use bodies::Bodies;
-use call::Call;
 pub use due::Waiting;
-use head::Reader;
 use quota::Quota;
 use recent::Recent;
-use table::Table;
 
 /// Payloads and expiries of claims that this process has just made: of more than it runs at once.
 const CLAIMS_MAX: usize = 128;

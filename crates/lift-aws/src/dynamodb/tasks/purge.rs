@@ -6,11 +6,12 @@ use lift::clock::Timestamp;
 use lift::error::StoreError;
 use lift::task::record::Key;
 
-use super::call::Call;
-use super::head::{self, Reader};
-use super::table::Written;
+use super::head;
 use super::{DynamoTasks, layout};
+use crate::dynamodb::call::Call;
 use crate::dynamodb::item::{Item, Value, item};
+use crate::dynamodb::reader::Reader;
+use crate::dynamodb::table::Written;
 
 /// Pages of the table, 1 MB each, that one call looks at.
 const PAGES_MAX: usize = 1_000;

@@ -6,11 +6,12 @@ use lift::id::Owner;
 use lift::task::record::{INLINE_BYTES_MAX, Idempotency, NewTask, Record};
 use lift::task::store::Put;
 
-use super::call::Call;
-use super::head::{self, Reader};
-use super::table::{Committed, Written};
+use super::head;
 use super::{DynamoTasks, layout};
+use crate::dynamodb::call::Call;
 use crate::dynamodb::item::{Item, Value, item};
+use crate::dynamodb::reader::Reader;
+use crate::dynamodb::table::{Committed, Written};
 
 impl DynamoTasks {
     pub(super) async fn put_new(&self, new: &NewTask) -> Result<Put, StoreError> {

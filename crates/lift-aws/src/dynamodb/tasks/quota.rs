@@ -13,10 +13,10 @@ use lift::id::Owner;
 use lift::task::record::State;
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
-use super::call::{Call, Select};
-use super::table::Table;
 use super::{head, layout};
+use crate::dynamodb::call::{Call, Select};
 use crate::dynamodb::item::{Value, item};
+use crate::dynamodb::table::Table;
 
 /// Owners that are kept track of; with more, all are forgotten, as by a new process.
 const OWNERS_MAX: usize = 4_096;
