@@ -57,6 +57,15 @@ pub enum Roots {
     File(PathBuf),
 }
 
+/// What the names of a region's services end with: `amazonaws.com`, or China's.
+#[must_use]
+pub fn url_suffix(region: &str) -> &'static str {
+    match region.starts_with("cn-") {
+        true => "amazonaws.com.cn",
+        false => "amazonaws.com",
+    }
+}
+
 /// Why there is no client, or no endpoint.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

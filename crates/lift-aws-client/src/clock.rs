@@ -48,7 +48,9 @@ impl ServerClock {
     }
 }
 
-fn wall_ms() -> u64 {
+/// The time of day by this machine, in milliseconds since 1970-01-01T00:00:00Z. It may jump.
+#[must_use]
+pub fn wall_ms() -> u64 {
     #[expect(
         clippy::disallowed_methods,
         reason = "signatures carry the time of day, which other machines check"

@@ -8,12 +8,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response, header};
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, sleep_until};
 
 use crate::client::{Endpoint, EndpointError, Roots, SendError};
 use crate::clock::ServerClock;
 use crate::sigv4::Credentials;
-use crate::{client, deadline, retry};
+use crate::tries::Tries;
+use crate::{client, retry};
 
 /// How long a call may take with its retries.
 const CALL_DEADLINE: Duration = Duration::from_secs(30);
@@ -169,15 +169,14 @@ impl Client {
     }
 
     /// Calls an operation such as `DynamoDB_20120810.PutItem`; throttled and failed tries are
-    /// repeated within 30 s, or within the [deadline] around it. May be dropped half-way.
+    /// repeated within 30 s, or within the [deadline](mod@crate::deadline) around it. May be dropped half-way.
     ///
     /// # Errors
     /// An [`Error`] once a retry does not help or the time is over.
     pub async fn call(&self, target: &str, body: &impl Serialize) -> Result<Bytes, Error> {
         let body = serde_json::to_vec(body).map_err(|error| Error::malformed(target, error))?;
         let body = Bytes::from(body);
-        let until = deadline::at_most(Instant::now() + CALL_DEADLINE);
-        let (mut failed, mut corrected) = (0, false);
+        let (mut tries, mut corrected) = (Tries::within(CALL_DEADLINE), false);
         loop {
             let error = match self.try_once(target, body.clone()).await {
                 Ok(answer) => return Ok(answer),
@@ -187,15 +186,10 @@ impl Client {
                 corrected = true;
                 continue;
             }
-            failed += 1;
-            let random = getrandom::u32().unwrap_or_default();
-            let pause = retry::delay(failed, random).filter(|_| error.is_passing());
-            let again = pause.map(|pause| Instant::now() + pause);
-            let Some(again) = again.filter(|again| *again < until) else {
+            if !error.is_passing() || !tries.again().await {
                 return Err(error);
-            };
-            tracing::debug!(%error, failed, "called again");
-            sleep_until(again).await;
+            }
+            tracing::debug!(%error, "called again");
         }
     }
 

@@ -11,3 +11,4 @@ mod connector;
 pub mod deadline;
 pub mod dynamodb;
 pub mod retry;
+pub mod tries;

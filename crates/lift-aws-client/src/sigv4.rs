@@ -210,6 +210,12 @@ pub fn presign(
     format!("{query}&X-Amz-Signature={signature}")
 }
 
+/// A text as one segment of a path (RFC 3986 §2.3): `=` is `%3D`, `:` is `%3A`.
+#[must_use]
+pub fn encode_segment(text: &str) -> String {
+    encode(text, b"")
+}
+
 /// A path's percent codes as S3 wants them signed and sent: each segment encoded once.
 #[must_use]
 pub fn encode_path(path: &str) -> String {

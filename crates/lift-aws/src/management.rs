@@ -14,9 +14,8 @@ use lift::outbound::{Post, PostError};
 use lift_apigw::limits::MESSAGE_BYTES_MAX;
 use lift_apigw::management::ERROR_TYPE_HEADER;
 use lift_aws_client::client::{Client, Endpoint, EndpointError, SendError};
-use lift_aws_client::retry;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use tokio::time::{Instant, sleep_until};
+use lift_aws_client::sigv4;
+use lift_aws_client::tries::Tries;
 
 use crate::address;
 
@@ -25,12 +24,6 @@ const SERVICE: &str = "execute-api";
 const RETRY_FOR: Duration = Duration::from_secs(3);
 /// Endpoints that are kept: an app has one for each of its APIs' stages.
 const ENDPOINTS_MAX: usize = 64;
-/// What of an id stays in a path as it is (RFC 3986 §2.3); `=` is `%3D`.
-const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
 /// The refusal of a signature's time, which is put right once the answer's date is known.
 const SKEWED: &str = "InvalidSignatureException";
 
@@ -104,10 +97,9 @@ impl ManagementPosts {
         let address = address::split(connection).map_err(unavailable)?;
         let endpoint = self.endpoint(address.host, address.stage);
         let endpoint = endpoint.map_err(unavailable)?;
-        let id = utf8_percent_encode(address.connection_id, IN_PATH);
+        let id = sigv4::encode_segment(address.connection_id);
         let path = format!("/@connections/{id}");
-        let until = Instant::now() + RETRY_FOR;
-        let (mut failed, mut corrected) = (0, false);
+        let (mut tries, mut corrected) = (Tries::within(RETRY_FOR), false);
         loop {
             let request = request(&method, &path, message.clone())?;
             let answer = endpoint.send(request).await;
@@ -120,13 +112,9 @@ impl ManagementPosts {
                 Outcome::Skewed(refused) => return Err(unavailable(refused)),
                 Outcome::Passing(refusal) => refusal,
             };
-            failed += 1;
-            let pause = retry::delay(failed, getrandom::u32().unwrap_or_default());
-            let again = pause.map(|pause| Instant::now() + pause);
-            let Some(again) = again.filter(|again| *again < until) else {
+            if !tries.again().await {
                 return Err(refusal);
-            };
-            sleep_until(again).await;
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use lift::clock::Timestamp;
 use lift::error::StoreError;
 use lift::task::announce::Results;
 use lift::task::record::Key;
-use lift_aws_client::client::{Client, SendError};
+use lift_aws_client::client::{Client, SendError, url_suffix};
 use lift_aws_client::sigv4::{self, Scope};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::client::{
@@ -93,12 +93,8 @@ impl Bucket {
                 format!("{endpoint}/{name}")
             }
             None => {
-                let suffix = match region.starts_with("cn-") {
-                    true => "amazonaws.com.cn",
-                    false => "amazonaws.com",
-                };
                 builder = builder.with_virtual_hosted_style_request(true);
-                format!("https://{name}.s3.{region}.{suffix}")
+                format!("https://{name}.s3.{region}.{}", url_suffix(region))
             }
         };
         Ok(Self {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use lift::id::ConnectionId;
 use lift_apigw::event::RequestContext;
+use lift_aws_client::client::url_suffix;
 
 use super::Naming;
 use crate::address;
@@ -12,11 +13,7 @@ use crate::address;
 /// the stage, so that the API's own name stands for it.
 #[must_use]
 pub fn by_address(region: &str) -> Naming {
-    let suffix = match region.starts_with("cn-") {
-        true => "amazonaws.com.cn",
-        false => "amazonaws.com",
-    };
-    let own = format!("execute-api.{region}.{suffix}");
+    let own = format!("execute-api.{region}.{}", url_suffix(region));
     Arc::new(move |context: &RequestContext<'_>| {
         let (id, stage) = (&context.connection_id, &context.stage);
         let domain = &context.domain_name;

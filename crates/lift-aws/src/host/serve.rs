@@ -1,9 +1,9 @@
 //! In: a function. Out: it runs behind Lambda's Runtime API until the environment ends.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
-use lift_aws_client::deadline;
+use lift_aws_client::{clock, deadline};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
@@ -46,7 +46,7 @@ async fn invoke(
     let answered = deadline::within(invocation.until, answered).await;
     let answered = answered.and_then(|body| {
         let text =
-            String::from_utf8(body.to_vec()).map_err(|error| Failure::Event(error.into()))?;
+            String::from_utf8(Vec::from(body)).map_err(|error| Failure::Event(error.into()))?;
         RawValue::from_string(text).map_err(|error| Failure::Event(error.into()))
     });
     answered.map_err(|failure| diagnostic(&failure))
@@ -69,14 +69,6 @@ fn diagnostic(failure: &Failure) -> Diagnostic {
 
 /// The time until a moment in ms since 1970, by this machine's clock, which Lambda's deadline is of.
 fn remaining(deadline_ms: u64) -> Duration {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the deadline is a time of this machine's own clock"
-    )]
-    let now = SystemTime::now();
-    let now = now
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    let remaining = Duration::from_millis(deadline_ms).saturating_sub(now);
-    remaining.saturating_sub(ANSWER_WITHIN)
+    let remaining = deadline_ms.saturating_sub(clock::wall_ms());
+    Duration::from_millis(remaining).saturating_sub(ANSWER_WITHIN)
 }

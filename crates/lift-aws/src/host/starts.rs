@@ -1,21 +1,18 @@
 //! In: a request to run. Out: an invocation of the processor that Lambda has taken, asynchronous.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use lift_aws_client::client::{Client, Endpoint, EndpointError, SendError};
-use lift_aws_client::retry;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use tokio::time::{Instant, sleep_until};
+use lift_aws_client::sigv4;
+use lift_aws_client::tries::Tries;
 
 use super::Work;
 use crate::event::Failure;
 
-/// All but RFC 3986's unreserved characters.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+/// How long an invocation that Lambda does not take is tried again.
+const RETRY_FOR: Duration = Duration::from_secs(30);
 
 /// Starts processors: Lambda's `Invoke` with the type `Event` (Lambda API Reference, "Invoke").
 #[derive(Clone, Debug)]
@@ -55,7 +52,7 @@ impl Starts {
     /// # Errors
     /// If the URL is none.
     pub fn new(client: &Client, url: &str, function: &str) -> Result<Self, EndpointError> {
-        let function = utf8_percent_encode(function, SEGMENT);
+        let function = sigv4::encode_segment(function);
         Ok(Self {
             lambda: client.endpoint("lambda", url)?,
             path: format!("/2015-03-31/functions/{function}/invocations"),
@@ -72,17 +69,14 @@ impl Starts {
 
     /// Has Lambda take an invocation; what it is throttled or fails at is tried again.
     pub(crate) async fn start(&self, work: &Work) -> Result<(), Failure> {
-        let mut failed = 0;
+        let mut tries = Tries::within(RETRY_FOR);
         loop {
             let error = match self.try_once(work).await {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
-            failed += 1;
-            let random = getrandom::u32().unwrap_or_default();
-            match retry::delay(failed, random).filter(|_| error.is_passing()) {
-                Some(pause) => sleep_until(Instant::now() + pause).await,
-                None => return Err(Failure::Backend(error.into())),
+            if !error.is_passing() || !tries.again().await {
+                return Err(Failure::Backend(error.into()));
             }
         }
     }

@@ -8,7 +8,7 @@ use lift::limits::Limits;
 use lift::rate::Rate;
 use lift::registry::Room;
 use lift_aws::host::Role;
-use lift_aws_client::client::Roots;
+use lift_aws_client::client::{Roots, url_suffix};
 use lift_aws_client::sigv4::Credentials;
 
 use super::variables::VARIABLES;
@@ -228,10 +228,7 @@ fn aws(from: &mut Reader<'_>) -> Aws {
         secret_key: from.required("AWS_SECRET_ACCESS_KEY"),
         session_token: from.owned("AWS_SESSION_TOKEN"),
     };
-    let suffix = match region.starts_with("cn-") {
-        true => "amazonaws.com.cn",
-        false => "amazonaws.com",
-    };
+    let suffix = url_suffix(&region);
     let url = |service: &str, variable: &str| {
         let given = from.owned(variable);
         given.unwrap_or_else(|| format!("https://{service}.{region}.{suffix}"))
