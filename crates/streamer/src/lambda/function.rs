@@ -10,7 +10,8 @@ use lift::overload::Load;
 use lift::rate::Rates;
 use lift::rate::memory::MemoryRates;
 use lift::registry::Connections;
-use lift::task::memory::MemoryTasks;
+use lift::task::announce::Results;
+use lift::task::memory::{MemoryResults, MemoryTasks};
 use lift::task::store::TaskStore;
 use lift_aws::dynamodb::tasks::DynamoTasks;
 use lift_aws::dynamodb::{DynamoRates, DynamoRegistry};
@@ -135,18 +136,18 @@ impl Parts {
         })
     }
 
-    fn backends(&self, tasks: Arc<dyn TaskStore>) -> Result<Backends, BoxError> {
-        let Settings { aws, places, .. } = &self.settings;
+    fn backends(
+        &self,
+        tasks: Arc<dyn TaskStore>,
+        results: Arc<dyn Results>,
+    ) -> Result<Backends, BoxError> {
+        let places = &self.settings.places;
         let registry = DynamoRegistry::new(self.dynamodb.clone(), places.connections.as_str());
         let rates: Arc<dyn Rates> = match places.rates.as_str() {
             "" => Arc::new(MemoryRates::default()),
             table => Arc::new(DynamoRates::new(self.dynamodb.clone(), table)),
         };
         let clock = self.client.clock().clone();
-        let bucket = match places.bucket.as_str() {
-            "" => "none",
-            bucket => bucket,
-        };
         Ok(Backends {
             tasks,
             connections: Connections::new(registry),
@@ -154,9 +155,15 @@ impl Parts {
             rates,
             load: Load::default(),
             outbound: Outbound::new(self.posts()?),
-            results: Arc::new(Bucket::new(&self.client, bucket, aws.s3.as_deref())?),
+            results,
             clock: Clock::reading(move || Timestamp::from_millis(clock.now_ms())),
         })
+    }
+
+    /// The backends of an app without actions, which keeps no request.
+    fn without_requests(&self) -> Result<Backends, BoxError> {
+        let (tasks, results) = (MemoryTasks::default(), MemoryResults::default());
+        self.backends(Arc::new(tasks), Arc::new(results))
     }
 
     /// Decides who may connect, and nothing else.
@@ -164,14 +171,14 @@ impl Parts {
         let verifier = Verifier::new(self.settings.verifier.clone())?;
         let rules = self.settings.token_rules.clone();
         let app = App::new().authenticate(TokenAuthenticator::new(Arc::new(verifier), rules));
-        Ok(app.bind(self.backends(Arc::new(MemoryTasks::default()))?))
+        Ok(app.bind(self.without_requests()?))
     }
 
     /// Takes connections in and forgets them: it has no actions.
     fn connector(&self) -> Result<Runtime, BoxError> {
         let limits = self.settings.limits.clone();
         let app = App::new().subprotocol(SUBPROTOCOL).limits(limits);
-        Ok(app.bind(self.backends(Arc::new(MemoryTasks::default()))?))
+        Ok(app.bind(self.without_requests()?))
     }
 
     fn service(&self) -> Result<(Runtime, Arc<DynamoTasks>), BoxError> {
@@ -187,7 +194,7 @@ impl Parts {
             records: None,
             limits: self.settings.limits.clone(),
         };
-        let backends = self.backends(Arc::clone(&tasks) as Arc<dyn TaskStore>)?;
+        let backends = self.backends(Arc::clone(&tasks) as _, Arc::new(bucket))?;
         Ok((app(service).bind(backends), tasks))
     }
 }
