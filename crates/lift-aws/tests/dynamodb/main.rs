@@ -7,6 +7,10 @@
     reason = "a test fails by panicking, and sees what this machine has"
 )]
 
+#[path = "../../../../tests/dynamodb-local/start.rs"]
+mod dynamodb_local;
+#[path = "../shared/tables.rs"]
+mod tables;
 mod support;
 mod relay;
 mod tasks;

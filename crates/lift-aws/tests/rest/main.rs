@@ -7,6 +7,10 @@
     reason = "a test fails by panicking, and says what it skips"
 )]
 
+#[path = "../../../../tests/dynamodb-local/start.rs"]
+mod dynamodb_local;
+#[path = "../shared/tables.rs"]
+mod tables;
 mod management;
 mod rates;
 mod registry;

@@ -12,7 +12,8 @@ use lift_aws_client::dynamodb::Client;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::support::{REGION, credentials, dynamodb, recorder, table};
+use crate::support::{REGION, credentials, dynamodb, recorder};
+use crate::tables::table;
 
 const TABLE: &str = "RatesTable";
 const START: Timestamp = Timestamp::from_millis(1_750_000_000_000);

@@ -7,7 +7,8 @@ use lift::id::{ConnectionId, Owner};
 use lift::registry::{Connections, Kept, Registered, Registry, Room, conformance};
 use lift_aws::dynamodb::DynamoRegistry;
 
-use crate::support::{dynamodb, recorder, table};
+use crate::support::{dynamodb, recorder};
+use crate::tables::table;
 
 const TABLE: &str = "ConnectionsTable";
 const START: Timestamp = Timestamp::from_millis(1_750_000_000_000);

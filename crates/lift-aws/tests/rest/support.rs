@@ -1,9 +1,6 @@
-//! In: what this machine has. Out: a DynamoDB Local with tables of the template, and HTTP servers that note what they are asked.
+//! In: a DynamoDB Local. Out: clients of it, and HTTP servers that note what they are asked.
 
 use std::convert::Infallible;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -16,18 +13,12 @@ use lift_aws_client::client::{Client as AwsClient, Endpoint, Roots};
 use lift_aws_client::clock::ServerClock;
 use lift_aws_client::dynamodb::Client;
 use lift_aws_client::sigv4::Credentials;
-use lift_dev::dynamodb::local::{Local, find};
-use lift_dev::dynamodb::tables::{Made, make};
-use lift_dev::template::{Settings, read};
 use tokio::net::TcpListener;
-use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 
-pub(crate) const REGION: &str = "eu-west-1";
+use crate::tables::local;
 
-/// Java starts once for all tests; its leash ends it with this process.
-static LOCAL: OnceCell<Option<Local>> = OnceCell::const_new();
-static TABLES: AtomicU32 = AtomicU32::new(0);
+pub(crate) const REGION: &str = "eu-west-1";
 
 pub(crate) fn credentials() -> Credentials {
     Credentials {
@@ -43,42 +34,7 @@ pub(crate) fn aws(credentials: Credentials, clock: ServerClock) -> AwsClient {
 
 /// A client of a DynamoDB Local that other tests use too, or none, which is said, where there can be none.
 pub(crate) async fn dynamodb() -> Option<Client> {
-    let local = LOCAL.get_or_init(start).await.as_ref()?;
-    Some(local.client(REGION).unwrap())
-}
-
-async fn start() -> Option<Local> {
-    if std::env::var_os("SKIP_FOREIGN").is_some_and(|skip| skip == "1") {
-        println!("skipped: DynamoDB Local (SKIP_FOREIGN=1)");
-        return None;
-    }
-    let configured = std::env::var_os("LIFT_DYNAMODB_LOCAL").map(PathBuf::from);
-    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/dynamodb-local/jars");
-    for (tool, needed) in [
-        ("java", true),
-        ("mvn", configured.is_none() && !ours.exists()),
-    ] {
-        if needed && Command::new(tool).arg("-version").output().is_err() {
-            println!("skipped: DynamoDB Local (`{tool}` is not installed)");
-            return None;
-        }
-    }
-    let jars = find(Some(configured.as_deref().unwrap_or(&ours)), Path::new(""));
-    let started = Local::start(&jars.unwrap_or_else(|error| panic!("{error}"))).await;
-    Some(started.unwrap_or_else(|error| panic!("{error}")))
-}
-
-/// An empty table of the shape that the template's `logical_id` has.
-pub(crate) async fn table(client: &Client, logical_id: &str) -> String {
-    let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/template.yaml");
-    let plan = read(&template, &Settings::default()).unwrap();
-    let mut tables = plan.tables.into_iter();
-    let mut table = tables.find(|table| table.logical_id == logical_id).unwrap();
-    table.name = format!("{logical_id}-{}", TABLES.fetch_add(1, Ordering::Relaxed));
-    // The suites' time is in the past, and DynamoDB Local, too, removes what is past its time.
-    table.ttl_attribute = None;
-    assert_eq!(make(client, &table).await.unwrap(), Made::New);
-    table.name
+    Some(local().await?.client(REGION).unwrap())
 }
 
 /// A server on a port of its own; it ends with its owner.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::support::dynamodb_local;
+use crate::dynamodb_local::start;
 
 fn table(name: &str, hash: &str, view: Option<&str>) -> Table {
     let mut create = json!({
@@ -38,7 +38,7 @@ fn table(name: &str, hash: &str, view: Option<&str>) -> Table {
 
 #[tokio::test]
 async fn tables_of_the_plan_are_made_once_and_others_are_not_touched() {
-    let Some(local) = dynamodb_local().await else {
+    let Some(local) = start().await else {
         return;
     };
     let client = local.client("eu-west-1").unwrap();

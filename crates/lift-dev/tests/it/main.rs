@@ -9,7 +9,8 @@
     reason = "a test fails by panicking, says its seed, and sees what this machine has"
 )]
 
-mod support;
+#[path = "../../../../tests/dynamodb-local/start.rs"]
+mod dynamodb_local;
 mod lambda;
 mod template;
 mod dynamodb;

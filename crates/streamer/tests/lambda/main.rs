@@ -7,6 +7,8 @@
     reason = "a test fails by panicking, says what it skips, and sees what this machine has"
 )]
 
+#[path = "../../../../tests/dynamodb-local/start.rs"]
+mod dynamodb_local;
 mod world;
 
 use serde_json::{Value, json};

@@ -12,7 +12,7 @@ use lift_aws::s3::Bucket;
 use lift_aws_client::client::{Client as AwsClient, Roots};
 use lift_aws_client::clock::ServerClock;
 use lift_aws_client::sigv4::Credentials;
-use lift_dev::dynamodb::local::{Local, find};
+use lift_dev::dynamodb::local::Local;
 use lift_dev::feed::Feed;
 use lift_dev::ports::Ports;
 use lift_dev::server::{Dev, Settings};
@@ -28,8 +28,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::dynamodb_local;
+
 pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 const REGION: &str = "us-east-1";
+const MOTO: &str = "tests/foreign/.venv/bin/moto_server";
 /// What the template's bucket is called here.
 const BUCKET: &str = "bucket";
 
@@ -47,26 +50,14 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Whether what is not ours is left out by wish or for want of Java, which is said.
-fn skipped() -> bool {
-    let by_wish = std::env::var_os("SKIP_FOREIGN").is_some_and(|skip| skip == "1");
-    let java = Command::new("java").arg("-version").output().is_ok();
-    let venv = root().join("tests/foreign/.venv/bin/moto_server").exists();
-    if by_wish || !java || !venv {
-        println!(
-            "skipped: the service behind DynamoDB Local and an S3 (no Java, no moto, or SKIP_FOREIGN=1)"
-        );
-        return true;
-    }
-    false
-}
-
 impl World {
     /// Everything started, time of schedules and retries `speed` times as fast; none where a part is missing.
     pub(crate) async fn start(speed: u32) -> Option<Self> {
-        if skipped() {
+        if !root().join(MOTO).exists() {
+            println!("skipped: the service on Lambda (moto is not installed)");
             return None;
         }
+        let local = dynamodb_local::start().await?;
         let home = tempfile::tempdir().unwrap();
         let (s3, endpoint) = s3(home.path());
         let aws = AwsClient::new(
@@ -78,12 +69,6 @@ impl World {
         let aws = aws.unwrap();
         make_bucket(&aws, &endpoint).await;
         let bucket = Bucket::new(&aws, BUCKET, Some(&endpoint)).unwrap();
-
-        let configured = std::env::var_os("LIFT_DYNAMODB_LOCAL").map(PathBuf::from);
-        let jars = configured.unwrap_or_else(|| root().join("tests/dynamodb-local/jars"));
-        let local = Local::start(&find(Some(&jars), Path::new("")).unwrap())
-            .await
-            .unwrap();
 
         let keys = home.path().join("keys");
         Keys::open(&keys).unwrap();
@@ -204,7 +189,7 @@ fn s3(home: &Path) -> (Child, String) {
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = free.local_addr().unwrap().port().to_string();
     drop(free);
-    let server = root().join("tests/foreign/.venv/bin/moto_server");
+    let server = root().join(MOTO);
     let child = tokio::process::Command::new(server)
         .args(["-H", "127.0.0.1", "-p", &port])
         .current_dir(home)

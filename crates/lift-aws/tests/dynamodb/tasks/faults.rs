@@ -16,7 +16,8 @@ use super::{
     DynamoTasks, LEASE, Relayed, at, attach, claim, finish, finish_beside, large, task, with_key,
 };
 use crate::relay::Fault;
-use crate::support::{client, local, table};
+use crate::support::client;
+use crate::tables::{local, table};
 use std::time::Duration;
 
 #[tokio::test]

@@ -18,7 +18,8 @@ use lift_aws::dynamodb::tasks::DynamoTasks;
 use lift_dev::dynamodb::Client;
 
 use crate::relay::Relay;
-use crate::support::{relayed, table};
+use crate::support::relayed;
+use crate::tables::table;
 
 const LEASE: Duration = Duration::from_secs(15);
 const START: Timestamp = Timestamp::from_millis(1_750_000_000_000);

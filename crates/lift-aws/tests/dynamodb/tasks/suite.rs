@@ -5,7 +5,8 @@ use std::sync::Arc;
 use lift::task::conformance;
 use lift_aws::dynamodb::tasks::DynamoTasks;
 
-use crate::support::{client, local, table};
+use crate::support::client;
+use crate::tables::{local, table};
 
 #[tokio::test]
 async fn requests_in_dynamodb_keep_every_backends_promises() {

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::world::mapping;
-use crate::support::dynamodb_local;
+use crate::dynamodb_local::start;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -62,7 +62,7 @@ fn plain(record: &Value) -> Value {
 
 #[tokio::test]
 async fn writes_after_the_latest_arrive_in_order_and_poison_goes_to_the_file() {
-    let Some(local) = dynamodb_local().await else {
+    let Some(local) = start().await else {
         return;
     };
     let client = local.client("eu-west-1").unwrap();

@@ -1,22 +1,14 @@
-//! In: what this machine has. Out: foreign programs and DynamoDB Local for the tests, or that they are skipped.
+//! In: what this machine has. Out: a DynamoDB Local for tests, or that they are skipped, which is said. Tests of several crates have it by its path.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use lift_dev::dynamodb::local::{Local, find};
 
-/// Whether what is not ours is left out by wish, which is said.
-pub(crate) fn skipped_foreign(what: &str) -> bool {
-    let skipped = std::env::var_os("SKIP_FOREIGN").is_some_and(|skip| skip == "1");
-    if skipped {
-        println!("skipped: {what} (SKIP_FOREIGN=1)");
-    }
-    skipped
-}
-
-/// A DynamoDB Local of its own, or none, which is said, where Java or Maven is missing.
-pub(crate) async fn dynamodb_local() -> Option<Local> {
-    if skipped_foreign("DynamoDB Local") {
+/// A DynamoDB Local of its own, or none where Java or Maven is missing, or `SKIP_FOREIGN=1`.
+pub(crate) async fn start() -> Option<Local> {
+    if std::env::var_os("SKIP_FOREIGN").is_some_and(|skip| skip == "1") {
+        println!("skipped: DynamoDB Local (SKIP_FOREIGN=1)");
         return None;
     }
     let configured = std::env::var_os("LIFT_DYNAMODB_LOCAL").map(PathBuf::from);
