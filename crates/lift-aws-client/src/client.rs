@@ -266,18 +266,32 @@ impl Endpoint {
         opened.map_err(|source| self.unreachable(source))
     }
 
-    /// Sends a request once, signed, and gives whatever is answered. The request's URI is a path
-    /// below the endpoint's, with its query: `/2015-03-31/functions/F/invocations`.
+    /// Sends a request once, signed, and gives whatever is answered; again, at once, where the answer
+    /// says that this machine's clock is wrong. The request's URI is a path below the endpoint's, with its
+    /// query: `/2015-03-31/functions/F/invocations`.
     ///
     /// # Errors
     /// A [`SendError`] where nothing is answered within ten seconds, or within the
     /// [deadline] around it.
     pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, SendError> {
         let until = deadline::at_most(Instant::now() + TRY_DEADLINE);
-        match timeout_at(until, self.try_send(request)).await {
+        match timeout_at(until, self.send_in_time(request)).await {
             Ok(answer) => answer,
             Err(_late) => Err(SendError::Late),
         }
+    }
+
+    /// A refusal whose `Date` put the clock right may have been for the signature's time: it is not the
+    /// answer, which a second signature gets.
+    async fn send_in_time(&self, request: Request<Bytes>) -> Result<Response<Bytes>, SendError> {
+        let clock = self.client.clock();
+        let signed_ms = clock.now_ms();
+        let answer = self.try_send(request.clone()).await?;
+        let moved = Duration::from_millis(clock.now_ms().abs_diff(signed_ms));
+        if answer.status().is_client_error() && moved > TRY_DEADLINE * 2 {
+            return self.try_send(request).await;
+        }
+        Ok(answer)
     }
 
     async fn try_send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, SendError> {

@@ -17,8 +17,6 @@ use crate::{client, retry};
 
 /// How long a call may take with its retries.
 const CALL_DEADLINE: Duration = Duration::from_secs(30);
-/// Refusals of a signature's time, which is put right once the answer's date is known.
-const SKEWED: [&str; 2] = ["InvalidSignatureException", "RequestTimeTooSkewed"];
 
 /// Calls one DynamoDB endpoint. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -112,11 +110,6 @@ impl Error {
             Self::Malformed { .. } => false,
         }
     }
-
-    fn is_skewed(&self) -> bool {
-        let refusal = self.refusal();
-        refusal.is_some_and(|refusal| SKEWED.contains(&refusal.kind.as_str()))
-    }
 }
 
 impl Client {
@@ -176,16 +169,12 @@ impl Client {
     pub async fn call(&self, target: &str, body: &impl Serialize) -> Result<Bytes, Error> {
         let body = serde_json::to_vec(body).map_err(|error| Error::malformed(target, error))?;
         let body = Bytes::from(body);
-        let (mut tries, mut corrected) = (Tries::within(CALL_DEADLINE), false);
+        let mut tries = Tries::within(CALL_DEADLINE);
         loop {
             let error = match self.try_once(target, body.clone()).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            if error.is_skewed() && !corrected {
-                corrected = true;
-                continue;
-            }
             if !error.is_passing() || !tries.again().await {
                 return Err(error);
             }

@@ -24,8 +24,6 @@ const SERVICE: &str = "execute-api";
 const RETRY_FOR: Duration = Duration::from_secs(3);
 /// Endpoints that are kept: an app has one for each of its APIs' stages.
 const ENDPOINTS_MAX: usize = 64;
-/// The refusal of a signature's time, which is put right once the answer's date is known.
-const SKEWED: &str = "InvalidSignatureException";
 
 /// Posts to connections by way of API Gateway, at the endpoint that each connection's
 /// [address] names. Cheap to clone.
@@ -99,17 +97,12 @@ impl ManagementPosts {
         let endpoint = endpoint.map_err(unavailable)?;
         let id = sigv4::encode_segment(address.connection_id);
         let path = format!("/@connections/{id}");
-        let (mut tries, mut corrected) = (Tries::within(RETRY_FOR), false);
+        let mut tries = Tries::within(RETRY_FOR);
         loop {
             let request = request(&method, &path, message.clone())?;
             let answer = endpoint.send(request).await;
             let refusal = match Outcome::of(answer)? {
                 Outcome::Done => return Ok(()),
-                Outcome::Skewed(_) if !corrected => {
-                    corrected = true;
-                    continue;
-                }
-                Outcome::Skewed(refused) => return Err(unavailable(refused)),
                 Outcome::Passing(refusal) => refusal,
             };
             if !tries.again().await {
@@ -138,8 +131,6 @@ enum Outcome {
     Done,
     /// The same may succeed a little later.
     Passing(PostError),
-    /// The same may succeed at once: the client has learnt the time from this answer.
-    Skewed(Refused),
 }
 
 impl Outcome {
@@ -165,9 +156,6 @@ impl Outcome {
         let refused = Refused { status, error_type };
         if status.is_server_error() {
             return Ok(Self::Passing(unavailable(refused)));
-        }
-        if refused.error_type == SKEWED {
-            return Ok(Self::Skewed(refused));
         }
         Err(unavailable(refused))
     }
