@@ -11,3 +11,5 @@ pub mod host;
 pub mod management;
 #[cfg(feature = "s3")]
 pub mod s3;
+#[cfg(feature = "telemetry")]
+pub mod telemetry;
