@@ -119,6 +119,14 @@ pub(crate) fn environment() -> Result<(), String> {
     )
 }
 
+/// Writes `docs/telemetry.md`; the test that otherwise compares it knows how.
+pub(crate) fn telemetry() -> Result<(), String> {
+    run_with(
+        "cargo test --quiet -p lift-aws --features telemetry --test telemetry page",
+        &[("TELEMETRY", "write")],
+    )
+}
+
 /// The files that describe the service to programs; a test fails where they are stale.
 pub(crate) fn schemas() -> Result<(), String> {
     run("cargo run --quiet -p streamer --example schemas")

@@ -181,7 +181,10 @@ impl<W> Lines<W> {
                 quoted(message),
                 quoted(target),
             ),
-            Form::Text => format!("{now} {level:>5} {target}: {message}"),
+            Form::Text => {
+                let message = message.replace('\n', "\\n").replace('\r', "\\r");
+                format!("{now} {level:>5} {target}: {message}")
+            }
         };
         Line {
             form: self.config.form,
