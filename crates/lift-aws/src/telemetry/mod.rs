@@ -4,7 +4,6 @@
 
 pub mod names;
 pub mod emf;
-mod sample;
 pub mod logs;
 pub mod xray;
 

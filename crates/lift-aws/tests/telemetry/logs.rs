@@ -105,7 +105,7 @@ fn a_key_stands_once_and_the_innermost_counts() {
 #[test]
 fn an_error_has_its_chain() {
     #[derive(Debug)]
-    struct Failed(Option<Box<Failed>>);
+    struct Failed(Option<Box<Self>>);
     impl fmt::Display for Failed {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str(self.0.as_ref().map_or("the disk is full", |_| "not stored"))

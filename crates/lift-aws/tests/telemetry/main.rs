@@ -1,5 +1,12 @@
 //! What an app records comes in; the lines and datagrams that AWS gets must be what AWS takes.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and reads how it is run"
+)]
+
 mod emf;
 mod logs;
 mod names;
