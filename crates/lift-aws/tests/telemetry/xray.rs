@@ -202,7 +202,7 @@ fn the_daemon_gets_its_header_and_the_document() {
 }
 
 #[test]
-fn a_daemon_that_is_gone_is_counted_and_nobody_waits_for_it() {
+fn what_a_daemon_that_is_gone_does_not_take_is_counted() {
     let (socket, address) = daemon();
     let daemon = Daemon::connect(&address).unwrap();
     drop(socket);
