@@ -36,8 +36,6 @@ pub type Naming = Arc<dyn Fn(&RequestContext<'_>) -> ConnectionId + Send + Sync>
 /// One invocation of a function, without its event.
 #[derive(Clone, Copy, Debug)]
 pub struct Invocation<'a> {
-    /// Lambda's id for it.
-    pub request_id: &'a str,
     /// When Lambda ends it.
     pub until: Instant,
     /// The `X-Amzn-Trace-Id` that it came with.

@@ -1,14 +1,17 @@
 //! In: a function. Out: it runs behind Lambda's Runtime API until the environment ends.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use lift_aws_client::{clock, deadline};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::{Function, Invocation};
 use crate::event::Failure;
+use crate::telemetry::Telemetry;
 
 /// What an answer needs to reach Lambda before it ends the invocation.
 const ANSWER_WITHIN: Duration = Duration::from_millis(200);
@@ -18,16 +21,26 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// If the Runtime API cannot be reached or refuses.
-pub async fn serve(function: Function) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+pub async fn serve(
+    function: Function,
+    telemetry: Telemetry,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     if let Function::Processor(processor) = &function {
         // Told to end by SIGTERM, since the handler registers an internal extension for it.
         let processor = processor.clone();
         lambda_runtime::spawn_graceful_shutdown_handler(move || async move { processor.drain() })
             .await;
     }
+    let telemetry = Arc::new(telemetry);
     let handler = service_fn(move |event: LambdaEvent<Box<RawValue>>| {
-        let function = function.clone();
-        async move { invoke(&function, event).await }
+        let (function, telemetry) = (function.clone(), Arc::clone(&telemetry));
+        async move {
+            let id = event.context.request_id.clone();
+            let span = telemetry.begin(&id, event.context.xray_trace_id.as_deref());
+            let answered = invoke(&function, event).instrument(span).await;
+            telemetry.end(&id);
+            answered
+        }
     });
     Box::pin(lambda_runtime::run_concurrent(handler)).await
 }
@@ -38,7 +51,6 @@ async fn invoke(
 ) -> Result<Box<RawValue>, Diagnostic> {
     let (payload, context) = event.into_parts();
     let invocation = Invocation {
-        request_id: &context.request_id,
         until: Instant::now() + remaining(context.deadline),
         trace: context.xray_trace_id.as_deref(),
     };

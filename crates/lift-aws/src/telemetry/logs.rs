@@ -65,7 +65,7 @@ pub fn level(name: &str) -> Option<LevelFilter> {
 pub fn subscriber<W: Write + Send + 'static>(
     config: Config,
     out: W,
-) -> impl Subscriber + Send + Sync {
+) -> impl Subscriber + Send + Sync + for<'a> LookupSpan<'a> {
     Registry::default().with(Lines {
         service: quoted(&config.service),
         config,

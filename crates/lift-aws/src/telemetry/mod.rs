@@ -6,6 +6,10 @@ pub mod names;
 pub mod emf;
 pub mod logs;
 pub mod xray;
+pub mod traces;
+mod function;
+
+pub use function::{Config, NotInstalled, Telemetry};
 
 /// A text as JSON.
 fn quoted(text: &str) -> String {

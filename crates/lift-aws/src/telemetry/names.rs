@@ -104,6 +104,22 @@ pub const METRICS: &[Metric] = &[
         says: "Time to a message's answer, not to a task's end.",
     },
     Metric {
+        name: "lift_tasks_total",
+        kind: Kind::Counter,
+        unit: Unit::Count,
+        dimensions: &[&[], &["outcome"], &["action", "outcome"]],
+        on: On::Everywhere,
+        says: "Requests ended; `outcome` is `ok`, `cancelled` or the error code.",
+    },
+    Metric {
+        name: "lift_task_seconds",
+        kind: Kind::Histogram,
+        unit: Unit::Seconds,
+        dimensions: &[&[], &["action"]],
+        on: On::Everywhere,
+        says: "Time from a request's acceptance to its end, retries and waits included.",
+    },
+    Metric {
         name: "ColdStart",
         kind: Kind::Counter,
         unit: Unit::Count,
@@ -289,6 +305,11 @@ pub const FIELDS: &[Field] = &[
         "owner",
         Lines::Request,
         "`tenant#user` of the verified token.",
+    ),
+    field(
+        "outcome",
+        Lines::Some,
+        "The error code, in what is said after a message or a task has failed.",
     ),
     field(
         "metadata",

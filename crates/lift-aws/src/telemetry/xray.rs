@@ -16,7 +16,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use lift::clock::Timestamp;
 use lift::error::Code;
-use lift::id::RequestId;
 
 use super::{cut, quoted};
 
@@ -244,28 +243,24 @@ impl Subsegment {
     }
 
     /// Names the request, for searching.
-    #[must_use]
-    pub fn request_id(self, id: &RequestId) -> Self {
-        self.annotate("request_id", || quoted(&id.to_string()))
+    pub fn request_id(&mut self, id: &str) {
+        self.annotate("request_id", || quoted(cut(id, ANNOTATION_BYTES_MAX)));
     }
 
-    /// Names the action: a registered one, since clients choose others freely.
-    #[must_use]
-    pub fn action(self, action: &str) -> Self {
-        self.annotate("action", || quoted(cut(action, ANNOTATION_BYTES_MAX)))
+    /// Names the action, of which clients choose unknown ones freely.
+    pub fn action(&mut self, action: &str) {
+        self.annotate("action", || quoted(cut(action, ANNOTATION_BYTES_MAX)));
     }
 
-    /// Says how often it has been tried, this time included.
-    #[must_use]
-    pub fn attempt(self, attempt: u64) -> Self {
-        self.annotate("attempt", || attempt.to_string())
+    /// Says which claim of the request it is.
+    pub fn claim(&mut self, claim: u64) {
+        self.annotate("claim", || claim.to_string());
     }
 
-    fn annotate(mut self, key: &str, value: impl FnOnce() -> String) -> Self {
+    fn annotate(&mut self, key: &str, value: impl FnOnce() -> String) {
         if let Some(open) = &mut self.open {
             open.annotations.push(format!("\"{key}\":{}", value()));
         }
-        self
     }
 
     /// What to send, where the trace is kept.

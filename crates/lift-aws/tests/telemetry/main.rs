@@ -10,6 +10,7 @@
 mod emf;
 mod logs;
 mod names;
+mod traces;
 mod xray;
 
 use std::io;

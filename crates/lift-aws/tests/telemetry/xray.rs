@@ -4,14 +4,13 @@ use std::net::UdpSocket;
 use std::time::Duration;
 
 use lift::error::Code;
-use lift::id::RequestId;
 use lift_aws::telemetry::xray::{Daemon, NoDaemon, Outcome, Sampled, Subsegment, TraceHeader};
 use serde_json::{Value, json};
 
 use crate::NOW;
 
 const ROOT: &str = "1-5759e988-bd862e3fe1be46a994272793";
-const KEPT: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1;Lineage=25:1a2b3c4d:0";
+pub(crate) const KEPT: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1;Lineage=25:1a2b3c4d:0";
 
 fn header(text: &str) -> TraceHeader {
     text.parse().unwrap()
@@ -70,12 +69,11 @@ fn document(name: &str, outcome: Outcome) -> Value {
 
 #[test]
 fn a_document_has_what_x_ray_requires_and_ids_alone_as_annotations() {
-    let id: RequestId = "01KB0V5ZZZZZZZZZZZZZZZZZZZ".parse().unwrap();
     let outer = header(KEPT);
-    let segment = Subsegment::begin("echo", &outer, NOW)
-        .request_id(&id)
-        .action("echo")
-        .attempt(2);
+    let mut segment = Subsegment::begin("echo", &outer, NOW);
+    segment.request_id("01KB0V5ZZZZZZZZZZZZZZZZZZZ");
+    segment.action("echo");
+    segment.claim(2);
     let inner = segment.header().clone();
     let done = segment
         .end(Outcome::Ok, NOW + Duration::from_millis(250))
@@ -88,7 +86,7 @@ fn a_document_has_what_x_ray_requires_and_ids_alone_as_annotations() {
         "type": "subsegment",
         "start_time": 1_795_946_400.5,
         "end_time": 1_795_946_400.75,
-        "annotations": {"request_id": "01KB0V5ZZZZZZZZZZZZZZZZZZZ", "action": "echo", "attempt": 2},
+        "annotations": {"request_id": "01KB0V5ZZZZZZZZZZZZZZZZZZZ", "action": "echo", "claim": 2},
     });
     assert_eq!(
         serde_json::from_str::<Value>(done.as_str()).unwrap(),
@@ -159,14 +157,15 @@ fn a_trace_that_is_not_kept_has_no_document_and_its_header_goes_on() {
         "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8",
         "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1",
     ] {
-        let segment = Subsegment::begin("a", &header(text), NOW).action("echo");
+        let mut segment = Subsegment::begin("a", &header(text), NOW);
+        segment.action("echo");
         assert_eq!(segment.header().to_string(), text);
         assert!(segment.end(Outcome::Fault, NOW).is_none(), "{text}");
     }
 }
 
 /// A socket in the daemon's place.
-fn daemon() -> (UdpSocket, String) {
+pub(crate) fn daemon() -> (UdpSocket, String) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket
         .set_read_timeout(Some(Duration::from_secs(10)))
@@ -186,7 +185,8 @@ fn the_daemon_gets_its_header_and_the_document() {
     ];
     for address in addresses {
         let daemon = Daemon::connect(&address).unwrap();
-        let segment = Subsegment::begin("echo", &header(KEPT), NOW).action(&"x".repeat(100_000));
+        let mut segment = Subsegment::begin("echo", &header(KEPT), NOW);
+        segment.action(&"x".repeat(100_000));
         let document = segment.end(Outcome::Ok, NOW).unwrap();
         daemon.send(&document);
         let mut datagram = vec![0; 65_536];

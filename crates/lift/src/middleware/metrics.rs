@@ -39,6 +39,9 @@ pub async fn metrics(
     let action = known.map_or_else(|| "-".to_owned(), |_| action);
     let known = known.filter(|_| code.is_none());
     let outcome = code.map_or("ok", Code::as_str);
+    if code.is_some() {
+        tracing::Span::current().record("outcome", outcome);
+    }
     let look_up = || {
         (
             metrics::counter!("lift_requests_total", "action" => action.clone(), "outcome" => outcome),

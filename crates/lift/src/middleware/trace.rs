@@ -13,6 +13,7 @@ pub fn span(request: &Request) -> Span {
         owner = %request.connection.identity.owner,
         connection = %request.connection.id,
         metadata = tracing::field::Empty,
+        outcome = tracing::field::Empty,
     );
     let metadata = &request.envelope.metadata;
     if !metadata.is_empty() {

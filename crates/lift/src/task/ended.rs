@@ -3,15 +3,34 @@
 use futures_util::future::join_all;
 
 use super::handle::Task;
-use super::record::Record;
+use super::record::{Outcome, Record};
 use crate::app::Inner;
 use crate::json::Json;
 use crate::outbound::{PostError, ROOM_TIMEOUT};
 use crate::request::{Audience, Follow};
 
+/// Counts an end, and says it on the span of the claim or message that it came with.
+fn counted(record: &Record) {
+    let Some(end) = &record.terminal else { return };
+    let outcome = match &end.outcome {
+        Outcome::Completed(_) => "ok",
+        Outcome::Failed(error) => error.code.as_str(),
+        Outcome::Cancelled => "cancelled",
+    };
+    if let Outcome::Failed(_) = &end.outcome {
+        tracing::Span::current().record("outcome", outcome);
+    }
+    let action = record.action.clone();
+    metrics::counter!("lift_tasks_total", "action" => action.clone(), "outcome" => outcome)
+        .increment(1);
+    metrics::histogram!("lift_task_seconds", "action" => action)
+        .record(end.at.since(record.created_at));
+}
+
 impl Inner {
     /// Tells the connections of a request that has just ended, and lets its action clean up.
     pub(crate) async fn ended(&self, record: &Record) {
+        counted(record);
         let after = self
             .app
             .actions

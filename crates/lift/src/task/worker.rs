@@ -102,6 +102,7 @@ fn span(record: &Record) -> tracing::Span {
         owner = %record.key.owner,
         claim = record.claim,
         metadata = tracing::field::Empty,
+        outcome = tracing::field::Empty,
     );
     if !record.metadata.is_empty() {
         span.record("metadata", tracing::field::debug(&record.metadata));

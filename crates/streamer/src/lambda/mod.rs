@@ -4,9 +4,10 @@ mod function;
 pub mod settings;
 pub mod variables;
 
-use settings::{Log, Settings, Text};
+use lift_aws::host::{current_trace, serve};
+use lift_aws::telemetry::Telemetry;
+use settings::Settings;
 use tokio::runtime::{Builder, Runtime};
-use tracing_subscriber::filter::LevelFilter;
 
 pub use function::function;
 
@@ -16,10 +17,10 @@ pub use function::function;
 /// If the environment is wrong, something that it names cannot be used, or Lambda's Runtime API is away.
 pub fn run(variables: &[(String, String)]) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let settings = Settings::read(variables)?;
-    log(&settings.log);
+    let telemetry = Telemetry::install(settings.telemetry.clone(), current_trace)?;
     runtime(variables)?.block_on(async {
         let function = function(settings).await?;
-        lift_aws::host::serve(function).await
+        serve(function, telemetry).await
     })
 }
 
@@ -34,21 +35,4 @@ fn runtime(variables: &[(String, String)]) -> std::io::Result<Runtime> {
         _ => Builder::new_current_thread(),
     };
     builder.enable_all().build()
-}
-
-fn log(log: &Log) {
-    let level = match log.level.as_str() {
-        "error" | "critical" => LevelFilter::ERROR,
-        "warn" | "warning" => LevelFilter::WARN,
-        "debug" => LevelFilter::DEBUG,
-        "trace" => LevelFilter::TRACE,
-        _ => LevelFilter::INFO,
-    };
-    let lines = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_ansi(false);
-    match log.text {
-        Text::Plain => lines.init(),
-        Text::Json => lines.json().flatten_event(true).init(),
-    }
 }

@@ -4,12 +4,16 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
 
+use lift::clock::Clock;
 use lift::limits::Limits;
 use lift::rate::Rate;
 use lift::registry::Room;
 use lift_aws::host::Role;
+use lift_aws::telemetry;
+use lift_aws::telemetry::logs::{self, Form};
 use lift_aws_client::client::{Roots, url_suffix};
 use lift_aws_client::sigv4::Credentials;
+use tracing::level_filters::LevelFilter;
 
 use super::variables::VARIABLES;
 use crate::TokenRules;
@@ -30,8 +34,8 @@ pub struct Settings {
     pub token_rules: TokenRules,
     /// The limits in force.
     pub limits: Limits,
-    /// How log lines are written.
-    pub log: Log,
+    /// How it is seen from outside.
+    pub telemetry: telemetry::Config,
 }
 
 /// Where a function runs, and as whom.
@@ -70,30 +74,6 @@ pub struct Places {
     pub bucket: String,
     /// The processor's function.
     pub processor: String,
-}
-
-/// How log lines and metrics are written.
-#[derive(Debug)]
-pub struct Log {
-    /// `text` in the place of JSON.
-    pub text: Text,
-    /// `error`, `warn`, `info`, `debug` or `trace`.
-    pub level: String,
-    /// The service that lines and metrics name.
-    pub service: String,
-    /// CloudWatch's namespace of the metrics.
-    pub namespace: String,
-    /// The function's name.
-    pub function: String,
-}
-
-/// Whether log lines are for people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Text {
-    /// They are.
-    Plain,
-    /// They are for programs.
-    Json,
 }
 
 /// An environment that a function cannot run in.
@@ -200,7 +180,7 @@ impl Settings {
             verifier: verifier(&mut from, role),
             token_rules: token_rules(&mut from),
             limits: limits(&mut from),
-            log: log(&mut from),
+            telemetry: telemetry(&mut from),
         };
         let rates = [
             settings.limits.connection_rate,
@@ -342,27 +322,35 @@ fn limits(from: &mut Reader<'_>) -> Limits {
     limits
 }
 
-fn log(from: &mut Reader<'_>) -> Log {
+fn telemetry(from: &mut Reader<'_>) -> telemetry::Config {
     let format = from.owned("STREAMER_LOG_FORMAT");
-    let text = match format.as_deref() {
-        None | Some("json") => Text::Json,
-        Some("text") => Text::Plain,
+    let form = match format.as_deref() {
+        None | Some("json") => Form::Json,
+        Some("text") => Form::Text,
         Some(other) => {
             from.wrong.push(format!(
                 "`STREAMER_LOG_FORMAT`: `{other}` is neither `json` nor `text`"
             ));
-            Text::Json
+            Form::Json
         }
     };
+    let named = ["POWERTOOLS_LOG_LEVEL", "AWS_LAMBDA_LOG_LEVEL"];
+    let named = named.into_iter().find(|name| from.get(name).is_some());
+    let level = named.and_then(|name| {
+        let level = logs::level(from.get(name)?);
+        if level.is_none() {
+            from.wrong.push(format!("`{name}` is no level"));
+        }
+        level
+    });
     let or = |name: &str, default: &str| from.owned(name).unwrap_or_else(|| default.to_owned());
-    let level = from
-        .get("POWERTOOLS_LOG_LEVEL")
-        .or(from.get("AWS_LAMBDA_LOG_LEVEL"));
-    Log {
-        text,
-        level: level.unwrap_or("info").to_lowercase(),
+    telemetry::Config {
         service: or("POWERTOOLS_SERVICE_NAME", "streamer"),
         namespace: or("POWERTOOLS_METRICS_NAMESPACE", "Streamer"),
         function: or("AWS_LAMBDA_FUNCTION_NAME", ""),
+        level: level.unwrap_or(LevelFilter::INFO),
+        form,
+        daemon: from.owned("AWS_XRAY_DAEMON_ADDRESS"),
+        clock: Clock::system(),
     }
 }

@@ -193,7 +193,7 @@ pub fn page() -> String {
 const AWS: &str = "\n\
 Of AWS's own: `AWS_REGION`, the credentials (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`), `_HANDLER`, which is the role, and `AWS_LAMBDA_MAX_CONCURRENCY` are Lambda's; \
 `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL_LAMBDA`, `AWS_ENDPOINT_URL_S3` and `AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI` name other endpoints, `AWS_CA_BUNDLE` a PEM file of the only \
-authorities to trust. `POWERTOOLS_SERVICE_NAME`, `POWERTOOLS_METRICS_NAMESPACE` and `POWERTOOLS_LOG_LEVEL` mean what they mean to Powertools.\n";
+authorities to trust, `AWS_XRAY_DAEMON_ADDRESS` where traces go. `POWERTOOLS_SERVICE_NAME`, `POWERTOOLS_METRICS_NAMESPACE` and `POWERTOOLS_LOG_LEVEL` mean what they mean to Powertools.\n";
 
 #[cfg(test)]
 mod tests {
