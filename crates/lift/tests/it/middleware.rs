@@ -353,3 +353,38 @@ async fn messages_are_counted_by_action_and_outcome_never_by_what_a_client_made_
         ]
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn ends_of_requests_are_counted_by_action_and_outcome_each_once() {
+    let counted = Counted::default();
+    let _guard = metrics::set_default_local_recorder(&counted);
+    let fails = || async { Err::<(), _>(Error::new(Code::TaskFailed, "it cannot be done")) };
+    let sums = || async { Ok::<_, Error>(7) };
+    let mut world = World::new(App::new().task("sums", sums).task("fails", fails));
+    let client = world.connect("c1=", "ann");
+    let waiting = client.submit("sums", json!(null)).await;
+    let about = json!({"request_id": waiting});
+    client.ask("request.cancel", about).await;
+    for action in ["sums", "fails", "sums"] {
+        client.submit(action, json!(null)).await;
+    }
+    world.settle().await;
+    let all = counted.0.lock().unwrap();
+    let ended = all.iter().filter(|(name, _)| name.starts_with("lift_task"));
+    let ended: Vec<(&str, u64)> = ended
+        .map(|(name, count)| {
+            let count = count.load(std::sync::atomic::Ordering::Relaxed);
+            (name.as_str(), count)
+        })
+        .collect();
+    assert_eq!(
+        ended,
+        [
+            ("lift_task_seconds{action=fails}", 1),
+            ("lift_task_seconds{action=sums}", 3),
+            ("lift_tasks_total{action=fails,outcome=TASK_FAILED}", 1),
+            ("lift_tasks_total{action=sums,outcome=cancelled}", 1),
+            ("lift_tasks_total{action=sums,outcome=ok}", 2),
+        ]
+    );
+}
