@@ -85,7 +85,16 @@ pub enum EndpointError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// No answer came.
+    /// No connection came about, so that nothing was sent.
+    #[error("`{endpoint}` cannot be connected to")]
+    NotConnected {
+        /// The endpoint.
+        endpoint: String,
+        /// The client's error.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// No answer came, to a request that may have arrived.
     #[error("`{endpoint}` does not answer")]
     Unreachable {
         /// The endpoint.
@@ -173,10 +182,7 @@ impl Client {
         let until = deadline::at_most(Instant::now() + STREAM_DEADLINE);
         let answered = timeout_at(until, sent).await;
         let answer = answered.map_err(|_late| SendError::Late)?;
-        let answer = answer.map_err(|error| SendError::Unreachable {
-            endpoint: to.unwrap_or_default(),
-            source: error.into(),
-        })?;
+        let answer = answer.map_err(|error| unanswered(to.unwrap_or_default(), error))?;
         self.learn(answer.headers());
         Ok(answer.map(Answer::new))
     }
@@ -204,6 +210,16 @@ impl Client {
     #[must_use]
     pub fn clock(&self) -> &ServerClock {
         &self.0.clock
+    }
+}
+
+fn unanswered(endpoint: String, error: hyper_util::client::legacy::Error) -> SendError {
+    let nothing_was_sent = error.is_connect();
+    let source = error.into();
+    if nothing_was_sent {
+        SendError::NotConnected { endpoint, source }
+    } else {
+        SendError::Unreachable { endpoint, source }
     }
 }
 
@@ -263,7 +279,10 @@ impl Endpoint {
         let until = deadline::at_most(Instant::now() + CONNECT_DEADLINE);
         let opened = timeout_at(until, opened).await;
         let opened = opened.map_err(|_late| SendError::Late)?;
-        opened.map_err(|source| self.unreachable(source))
+        opened.map_err(|source| SendError::NotConnected {
+            endpoint: self.url(),
+            source,
+        })
     }
 
     /// Sends a request once, signed, and gives whatever is answered; again, at once, where the answer
@@ -301,19 +320,15 @@ impl Endpoint {
             .map_err(|error| SendError::Malformed(error.into()))?;
         let answered = shared.http.request(request).await;
         let (head, body) = answered
-            .map_err(|error| self.unreachable(error.into()))?
+            .map_err(|error| unanswered(self.url(), error))?
             .into_parts();
         self.client.learn(&head.headers);
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
-        let body = body.map_err(|source| self.unreachable(source))?.to_bytes();
-        Ok(Response::from_parts(head, body))
-    }
-
-    fn unreachable(&self, source: Box<dyn std::error::Error + Send + Sync>) -> SendError {
-        SendError::Unreachable {
+        let body = body.map_err(|source| SendError::Unreachable {
             endpoint: self.url(),
             source,
-        }
+        })?;
+        Ok(Response::from_parts(head, body.to_bytes()))
     }
 
     fn signed(&self, request: Request<Bytes>) -> Result<Request<Full<Bytes>>, http::Error> {

@@ -104,9 +104,7 @@ impl Error {
                     || retry::THROTTLES.contains(&kind)
                     || (kind == "TransactionCanceledException" && retry::conflicts(&refusal.body))
             }
-            Self::Unanswered { source, .. } => {
-                matches!(source, SendError::Unreachable { .. } | SendError::Late)
-            }
+            Self::Unanswered { source, .. } => !matches!(source, SendError::Malformed(_)),
             Self::Malformed { .. } => false,
         }
     }

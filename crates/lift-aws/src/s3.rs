@@ -15,7 +15,7 @@ use lift::task::announce::Results;
 use lift::task::record::Key;
 use lift_aws_client::client::{Client, SendError, url_suffix};
 use lift_aws_client::sigv4::{self, Scope};
-use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::aws::{AmazonS3, AmazonS3Builder, S3CopyIfNotExists};
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
     HttpResponseBody, HttpService,
@@ -52,11 +52,13 @@ impl HttpService for Ours {
     }
 }
 
+/// The object store sends anything again where nothing was sent, and what does the same twice where it may have been.
 const fn kind(error: &SendError) -> HttpErrorKind {
     match error {
-        SendError::Unreachable { .. } => HttpErrorKind::Connect,
+        SendError::NotConnected { .. } => HttpErrorKind::Connect,
+        SendError::Unreachable { .. } => HttpErrorKind::Interrupted,
         SendError::Late => HttpErrorKind::Timeout,
-        _ => HttpErrorKind::Request,
+        _ => HttpErrorKind::Unknown,
     }
 }
 
@@ -82,6 +84,7 @@ impl Bucket {
             .with_bucket_name(name)
             .with_access_key_id(&credentials.access_key)
             .with_secret_access_key(&credentials.secret_key)
+            .with_copy_if_not_exists(S3CopyIfNotExists::Multipart)
             .with_http_connector(Ours(client.clone()));
         if let Some(token) = &credentials.session_token {
             builder = builder.with_token(token);
@@ -112,8 +115,8 @@ impl Bucket {
 
     /// A URL that anyone can get an object from for a while; with temporary credentials, no longer than
     /// they last.
-    fn presigned(&self, at: &Path, within: Duration) -> String {
-        let encoded = sigv4::encode_path(at.as_ref());
+    fn presigned(&self, key: &str, within: Duration) -> String {
+        let encoded = sigv4::encode_path(key);
         let url = format!("{}/{encoded}", self.url);
         let authority = url.split_once("://").map_or("", |(_, rest)| rest);
         let (host, path) = authority.split_once('/').unwrap_or((authority, ""));
@@ -153,6 +156,6 @@ impl Results for Bucket {
 
     fn url(&self, _key: &Key, name: &str, expires_at: Timestamp) -> String {
         let now = Timestamp::from_millis(self.client.clock().now_ms());
-        self.presigned(&Path::from(name), expires_at.since(now))
+        self.presigned(name, expires_at.since(now))
     }
 }

@@ -279,7 +279,7 @@ async fn without_another_url_it_is_https_at_the_address() {
     let (name, said) = told(&posts.post(&connection, Bytes::from("x")).await);
     assert_eq!(name, "unavailable");
     assert!(
-        said.contains(&format!("`https://{host}/prod` does not answer")),
+        said.contains(&format!("`https://{host}/prod` cannot be connected to")),
         "{said}"
     );
     assert!(gateway.calls().is_empty(), "nothing is sent in clear");

@@ -1,17 +1,11 @@
 //! In: the template of `deploy/` and the `bootstrap`. Out: the whole behind the local gateway, with DynamoDB Local and an S3.
 
-use std::net::TcpListener;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
-use http::Request;
 use lift_aws::s3::Bucket;
-use lift_aws_client::client::{Client as AwsClient, Roots};
-use lift_aws_client::clock::ServerClock;
-use lift_aws_client::sigv4::Credentials;
 use lift_dev::dynamodb::local::Local;
 use lift_dev::feed::Feed;
 use lift_dev::ports::Ports;
@@ -23,18 +17,16 @@ use streamer::auth::{Keys, MintRequest, mint};
 use streamer_client::Client;
 use streamer_client::options::{Options, Token};
 use tempfile::TempDir;
-use tokio::process::Child;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, interval, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::dynamodb_local;
+use crate::moto::{self, BUCKET, S3};
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 const REGION: &str = "us-east-1";
-const MOTO: &str = "tests/foreign/.venv/bin/moto_server";
-/// What the template's bucket is called here.
-const BUCKET: &str = "bucket";
+const TENANT: &str = "acme";
 
 pub(crate) struct World {
     home: TempDir,
@@ -42,7 +34,7 @@ pub(crate) struct World {
     bucket: Bucket,
     stop: CancellationToken,
     running: JoinSet<()>,
-    _s3: Child,
+    _s3: S3,
     local: Local,
 }
 
@@ -53,22 +45,10 @@ fn root() -> PathBuf {
 impl World {
     /// Everything started, time of schedules and retries `speed` times as fast; none where a part is missing.
     pub(crate) async fn start(speed: u32) -> Option<Self> {
-        if !root().join(MOTO).exists() {
-            println!("skipped: the service on Lambda (moto is not installed)");
-            return None;
-        }
-        let local = dynamodb_local::start().await?;
+        let (s3, local) = tokio::join!(moto::start(), dynamodb_local::start());
+        let (s3, local) = (s3?, local?);
         let home = tempfile::tempdir().unwrap();
-        let (s3, endpoint) = s3(home.path());
-        let aws = AwsClient::new(
-            REGION,
-            credentials(),
-            &Roots::Public,
-            ServerClock::default(),
-        );
-        let aws = aws.unwrap();
-        make_bucket(&aws, &endpoint).await;
-        let bucket = Bucket::new(&aws, BUCKET, Some(&endpoint)).unwrap();
+        let bucket = Bucket::new(&moto::aws(REGION), BUCKET, Some(&s3.endpoint)).unwrap();
 
         let keys = home.path().join("keys");
         Keys::open(&keys).unwrap();
@@ -88,7 +68,7 @@ impl World {
         reading.authorities = ports.authorities();
         reading.parameters.extend([
             ("JwtKey".to_owned(), key),
-            ("S3Endpoint".to_owned(), endpoint),
+            ("S3Endpoint".to_owned(), s3.endpoint.clone()),
         ]);
         let plan = template::read(&template, &reading).unwrap();
         let mut settings = Settings::new(home.path());
@@ -116,13 +96,17 @@ impl World {
         })
     }
 
-    /// A client of a user, which connects anew whenever it is cut.
+    /// A client of a user of `acme`, which connects anew whenever it is cut.
     pub(crate) async fn client(&self, user: &str) -> Client {
+        self.client_of(TENANT, user).await
+    }
+
+    pub(crate) async fn client_of(&self, tenant: &str, user: &str) -> Client {
         let keys = Keys::read(&self.home.path().join("keys")).unwrap();
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let request = MintRequest {
             sub: user.to_owned(),
-            tenant: Some("acme".to_owned()),
+            tenant: Some(tenant.to_owned()),
             permissions: None,
             issuer: None,
             audience: None,
@@ -134,13 +118,22 @@ impl World {
         timeout(DEADLINE, connecting).await.unwrap().unwrap()
     }
 
+    /// An object of `acme`.
     pub(crate) async fn put(&self, name: &str, text: String) {
-        let at = At::from(format!("objects/acme/{name}"));
+        self.put_of(TENANT, name, text).await;
+    }
+
+    pub(crate) async fn put_of(&self, tenant: &str, name: &str, text: String) {
+        let at = At::parse(format!("objects/{tenant}/{name}")).unwrap();
         self.bucket.store().put(&at, text.into()).await.unwrap();
     }
 
     pub(crate) async fn get(&self, name: &str) -> String {
-        let at = At::from(format!("objects/acme/{name}"));
+        self.get_of(TENANT, name).await
+    }
+
+    pub(crate) async fn get_of(&self, tenant: &str, name: &str) -> String {
+        let at = At::parse(format!("objects/{tenant}/{name}")).unwrap();
         let found = self.bucket.store().get(&at).await.unwrap();
         String::from_utf8(found.bytes().await.unwrap().to_vec()).unwrap()
     }
@@ -173,47 +166,5 @@ impl World {
         let ended = async { while self.running.join_next().await.is_some() {} };
         timeout(DEADLINE, ended).await.unwrap();
         self.local.stop().await.unwrap();
-    }
-}
-
-fn credentials() -> Credentials {
-    Credentials {
-        access_key: "AKIDEXAMPLE".to_owned(),
-        secret_key: "secret".to_owned(),
-        session_token: None,
-    }
-}
-
-/// An S3 from the package registry, on a free port.
-fn s3(home: &Path) -> (Child, String) {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = free.local_addr().unwrap().port().to_string();
-    drop(free);
-    let server = root().join(MOTO);
-    let child = tokio::process::Command::new(server)
-        .args(["-H", "127.0.0.1", "-p", &port])
-        .current_dir(home)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    (child, format!("http://127.0.0.1:{port}"))
-}
-
-async fn make_bucket(aws: &AwsClient, endpoint: &str) {
-    let s3 = aws.endpoint("s3", endpoint).unwrap();
-    let until = Instant::now() + DEADLINE;
-    let mut again = interval(Duration::from_millis(100));
-    loop {
-        again.tick().await;
-        let request = Request::put(format!("/{BUCKET}"))
-            .body(Bytes::new())
-            .unwrap();
-        match s3.send(request).await {
-            Ok(answer) if answer.status().is_success() => return,
-            answer => assert!(Instant::now() < until, "{answer:?}"),
-        }
     }
 }

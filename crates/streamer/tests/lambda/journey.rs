@@ -1,0 +1,145 @@
+//! In: requests of clients. Out: whether they are answered as on one machine.
+
+use serde_json::{Value, json};
+use streamer_client::Client;
+use streamer_client::options::Terms;
+use streamer_client::request::{Outcome, Output, Request, Submitted, Update};
+use tokio::time::timeout;
+
+use crate::world::{DEADLINE, World};
+
+/// Rows of three kinds, and what their aggregate is.
+fn rows(n: usize) -> (String, String) {
+    let mut text = "id,kind,amount\n".to_owned();
+    let mut sums = [(0, 0); 3];
+    for id in 0..n {
+        let (kind, amount) = (id % 3, id % 100);
+        text.push_str(&format!("{id},{},{amount}\n", ["a", "b", "c"][kind]));
+        sums[kind].0 += 1;
+        sums[kind].1 += amount;
+    }
+    let mut out = "kind,n,sum\n".to_owned();
+    for (kind, (count, sum)) in ["a", "b", "c"].iter().zip(sums) {
+        out.push_str(&format!("{kind},{count},{sum}\n"));
+    }
+    (text, out)
+}
+
+fn aggregate(input: &str, output: &str) -> Value {
+    let measures =
+        json!([{"fn": "count", "as": "n"}, {"fn": "sum", "column": "amount", "as": "sum"}]);
+    json!({
+        "input": input,
+        "operations": [{"op": "aggregate", "by": ["kind"], "measures": measures}],
+        "output": {"name": output},
+    })
+}
+
+async fn submitted(client: &Client, payload: &Value) -> Request {
+    let submitted = client.submit("process_data", payload, Terms::default());
+    match timeout(DEADLINE, submitted).await.unwrap().unwrap() {
+        Submitted::Accepted(request) => request,
+        Submitted::Answered { data, .. } => panic!("answered at once: {data}"),
+    }
+}
+
+async fn completed(request: &mut Request) -> Value {
+    match timeout(DEADLINE, request.outcome()).await.unwrap().unwrap() {
+        Outcome::Complete(Output::Inline(result)) => serde_json::from_str(result.get()).unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_journey_is_that_of_one_machine() {
+    let Some(world) = World::start(1).await else {
+        return;
+    };
+    let client = world.client("ada").await;
+    let payload = json!({"x": [1, 2.50]});
+    let calling = client.call("echo", &payload, Terms::default());
+    let echoed = timeout(DEADLINE, calling).await.unwrap().unwrap();
+    assert_eq!(echoed.get(), payload.to_string());
+    timeout(DEADLINE, client.ping()).await.unwrap().unwrap();
+
+    let (text, expected) = rows(30_000);
+    world.put("sales.csv", text).await;
+    let mut request = submitted(&client, &aggregate("sales.csv", "kinds.csv")).await;
+    // What is said meanwhile is asked for again.
+    client.cut().await;
+    let result = completed(&mut request).await;
+    assert_eq!(
+        (&result["rows_in"], &result["rows_out"]),
+        (&json!(30_000), &json!(3))
+    );
+    assert_eq!(world.get("kinds.csv").await, expected);
+    let other = world.client("bob").await;
+    let id = request.id().clone();
+    assert!(
+        other.get(&id).await.is_err(),
+        "another's request is not found"
+    );
+    let state = client.get(&id).await.unwrap().state;
+    assert_eq!(format!("{state:?}"), "Completed");
+
+    let missing = refused(&client, &aggregate("none.csv", "x.csv")).await;
+    assert_eq!(missing, "NOT_FOUND");
+    world.stop().await;
+}
+
+async fn refused(client: &Client, payload: &Value) -> String {
+    let submitted = client.submit("process_data", payload, Terms::default());
+    match timeout(DEADLINE, submitted).await.unwrap() {
+        Err(streamer_client::Error::Rejected(body)) => format!("{}", body.code),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_whose_processor_is_killed_goes_on_and_ends_once() {
+    let Some(world) = World::start(60).await else {
+        return;
+    };
+    let client = world.client("ada").await;
+    let (text, expected) = rows(400_000);
+    world.put("sales.csv", text).await;
+    let mut request = submitted(&client, &aggregate("sales.csv", "kinds.csv")).await;
+    let begun = async {
+        loop {
+            match request.next().await {
+                Some(Update::Progress(_)) => return,
+                Some(Update::Resumed { .. }) => {}
+                other => panic!("it ended before it was killed: {other:?}"),
+            }
+        }
+    };
+    timeout(DEADLINE, begun).await.unwrap();
+    assert!(world.kill("processor") >= 1);
+    let result = completed(&mut request).await;
+    assert_eq!(result["rows_in"], 400_000);
+    assert_eq!(world.get("kinds.csv").await, expected);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_output_of_megabytes_is_published_where_there_was_none_whatever_the_tenant_is_called() {
+    let Some(world) = World::start(1).await else {
+        return;
+    };
+    let mut text = "id,text\n".to_owned();
+    for id in 0..9_000 {
+        text.push_str(&format!("{id},{}\n", "x".repeat(1_024)));
+    }
+    for tenant in ["acme", "a|b:c@d+e=f"] {
+        let client = world.client_of(tenant, "ada").await;
+        world.put_of(tenant, "sales.csv", text.clone()).await;
+        let payload =
+            json!({"input": "sales.csv", "operations": [], "output": {"name": "copy.csv"}});
+        let mut request = submitted(&client, &payload).await;
+        let result = completed(&mut request).await;
+        assert_eq!(result["rows_out"], 9_000, "{tenant}");
+        assert!(world.get_of(tenant, "copy.csv").await == text, "{tenant}");
+        assert_eq!(refused(&client, &payload).await, "CONFLICT", "{tenant}");
+    }
+    world.stop().await;
+}
