@@ -25,7 +25,13 @@ impl ServerClock {
     /// Milliseconds since 1970-01-01T00:00:00Z.
     #[must_use]
     pub fn now_ms(&self) -> u64 {
-        wall_ms().saturating_add_signed(self.offset_ms.load(Ordering::Relaxed))
+        wall_ms().saturating_add_signed(self.offset_ms())
+    }
+
+    /// How far it is from this machine's, in milliseconds: another number later tells that it was put right meanwhile.
+    #[must_use]
+    pub fn offset_ms(&self) -> i64 {
+        self.offset_ms.load(Ordering::Relaxed)
     }
 
     /// Learns from the `Date` header of an answer that has just come (RFC 9110 §6.6.1); whether the

@@ -3,6 +3,7 @@
 mod item;
 mod call;
 mod reader;
+mod moment;
 pub mod tasks;
 mod rates;
 mod registry;

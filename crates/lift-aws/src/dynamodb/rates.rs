@@ -169,11 +169,14 @@ impl DynamoRates {
         now: Timestamp,
     ) -> Result<Result<NonZeroU32, Duration>, StoreError> {
         let mut change = Change::Add(most);
+        let moment = self.table.moment(now);
         for _ in 0..ROUNDS_MAX {
+            let now = moment.get();
             let Err(seen) = self.write(key, &change, rate, now).await? else {
                 let (Change::Add(tokens) | Change::Set { tokens, .. }) = change;
                 return Ok(Ok(tokens));
             };
+            let now = moment.get();
             let full_at = seen.unwrap_or_default();
             let (next, tokens) = match take_up_to(most, full_at, rate, now) {
                 Ok(taken) => taken,

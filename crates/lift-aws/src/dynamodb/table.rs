@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use lift::clock::Timestamp;
 use lift::error::StoreError;
 use lift_aws_client::dynamodb::{Client, Error};
 use serde::Serialize;
 
 use super::call::{Answer, Call, Image, Reason, TransactItem, Transaction};
 use super::item::Item;
+use super::moment::Moment;
 
 /// A table and what it is for.
 #[derive(Clone, Debug)]
@@ -50,6 +52,11 @@ impl Table {
     pub(crate) fn new(client: Client, name: impl Into<Arc<str>>, role: &'static str) -> Self {
         let name = name.into();
         Self { client, name, role }
+    }
+
+    /// A moment that was just read from the clock of the table's client.
+    pub(crate) fn moment(&self, now: Timestamp) -> Moment<'_> {
+        Moment::new(now, self.client.clock())
     }
 
     /// A call with nothing but the table's name.

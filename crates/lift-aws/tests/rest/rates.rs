@@ -8,11 +8,12 @@ use lift::error::StoreError;
 use lift::id::Owner;
 use lift::rate::{Rate, Rates, Scope, conformance};
 use lift_aws::dynamodb::DynamoRates;
+use lift_aws_client::clock::ServerClock;
 use lift_aws_client::dynamodb::Client;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::support::{REGION, credentials, dynamodb, recorder};
+use crate::support::{REGION, aws, credentials, dynamodb, recorder};
 use crate::tables::table;
 
 const TABLE: &str = "RatesTable";
@@ -147,4 +148,29 @@ async fn a_store_that_cannot_answer_opens_no_door() {
     let taken = rates.take(&scopes, START);
     let error = taken.await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_clock_that_is_five_minutes_off_takes_no_tokens_of_the_future() {
+    let Some(client) = dynamodb().await else {
+        return;
+    };
+    let limit = [(ann(), rate("5/s:10"))];
+    for wrong_ms in [-300_000, 300_000] {
+        let table = table(&client, TABLE).await;
+        let environment = |wrong_ms| {
+            let clock = ServerClock::skewed_by(wrong_ms);
+            let aws = aws(credentials(), clock.clone());
+            let client = Client::over(&aws, &client.endpoint()).unwrap();
+            (DynamoRates::new(client, table.clone()), clock)
+        };
+        for (rates, clock) in [
+            environment(wrong_ms),
+            environment(0),
+            environment(-wrong_ms),
+        ] {
+            let now = Timestamp::from_millis(clock.now_ms());
+            assert_eq!(rates.take(&limit, now).await.unwrap(), Ok(()), "{wrong_ms}");
+        }
+    }
 }

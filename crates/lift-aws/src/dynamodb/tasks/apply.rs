@@ -91,7 +91,8 @@ impl DynamoTasks {
         now: Timestamp,
     ) -> Result<Moved, StoreError> {
         let token = self.tokens.next();
-        let change = change::of(key, transition, now, &token)?;
+        let now = self.heads.moment(now);
+        let change = change::of(key, transition, now.get(), &token)?;
         let call = change.call(Call {
             key: Some(layout::head(key)),
             ..self.heads.call()
@@ -108,7 +109,7 @@ impl DynamoTasks {
                 Written::Failed(Some(image)) => image,
             };
             let record = head::decode(&image)?;
-            let next = match transition::apply(&record, transition, now) {
+            let next = match transition::apply(&record, transition, now.get()) {
                 Ok(next) => next,
                 Err(refusal) => return Ok(Moved::Refused(refusal, Box::new(record))),
             };

@@ -1,6 +1,7 @@
 //! In: requests and their transitions. Out: whether DynamoDB keeps them as the rules say, and at what cost.
 
 mod suite;
+mod clocks;
 mod cost;
 mod faults;
 mod items;
