@@ -11,6 +11,7 @@
 mod dynamodb_local;
 #[path = "../shared/tables.rs"]
 mod tables;
-mod support;
+#[path = "../shared/relay.rs"]
 mod relay;
+mod support;
 mod tasks;
