@@ -168,7 +168,10 @@ impl Parts {
 
     /// Decides who may connect, and nothing else.
     fn authorizer(&self) -> Result<Runtime, BoxError> {
-        let verifier = Verifier::new(self.settings.verifier.clone())?;
+        let verifier = Verifier::new(self.settings.verifier.clone()).map_err(|error| {
+            let error = lift::error::chain(&error);
+            format!("`STREAMER_JWT_KEY` or `STREAMER_JWKS_URL`: {error}")
+        })?;
         let rules = self.settings.token_rules.clone();
         let app = App::new().authenticate(TokenAuthenticator::new(Arc::new(verifier), rules));
         Ok(app.bind(self.without_requests()?))

@@ -1,58 +1,16 @@
 //! In: requests of clients. Out: whether they are answered as on one machine.
 
-use serde_json::{Value, json};
-use streamer_client::Client;
+use serde_json::json;
 use streamer_client::options::Terms;
-use streamer_client::request::{Outcome, Output, Request, Submitted, Update};
+use streamer_client::request::Update;
 use tokio::time::timeout;
 
-use crate::world::{DEADLINE, World};
-
-/// Rows of three kinds, and what their aggregate is.
-fn rows(n: usize) -> (String, String) {
-    let mut text = "id,kind,amount\n".to_owned();
-    let mut sums = [(0, 0); 3];
-    for id in 0..n {
-        let (kind, amount) = (id % 3, id % 100);
-        text.push_str(&format!("{id},{},{amount}\n", ["a", "b", "c"][kind]));
-        sums[kind].0 += 1;
-        sums[kind].1 += amount;
-    }
-    let mut out = "kind,n,sum\n".to_owned();
-    for (kind, (count, sum)) in ["a", "b", "c"].iter().zip(sums) {
-        out.push_str(&format!("{kind},{count},{sum}\n"));
-    }
-    (text, out)
-}
-
-fn aggregate(input: &str, output: &str) -> Value {
-    let measures =
-        json!([{"fn": "count", "as": "n"}, {"fn": "sum", "column": "amount", "as": "sum"}]);
-    json!({
-        "input": input,
-        "operations": [{"op": "aggregate", "by": ["kind"], "measures": measures}],
-        "output": {"name": output},
-    })
-}
-
-async fn submitted(client: &Client, payload: &Value) -> Request {
-    let submitted = client.submit("process_data", payload, Terms::default());
-    match timeout(DEADLINE, submitted).await.unwrap().unwrap() {
-        Submitted::Accepted(request) => request,
-        Submitted::Answered { data, .. } => panic!("answered at once: {data}"),
-    }
-}
-
-async fn completed(request: &mut Request) -> Value {
-    match timeout(DEADLINE, request.outcome()).await.unwrap().unwrap() {
-        Outcome::Complete(Output::Inline(result)) => serde_json::from_str(result.get()).unwrap(),
-        other => panic!("{other:?}"),
-    }
-}
+use crate::asking::{aggregate, completed, refused, rows, submitted};
+use crate::world::{DEADLINE, Setup, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_journey_is_that_of_one_machine() {
-    let Some(world) = World::start(1).await else {
+    let Some(world) = World::start(Setup::default()).await else {
         return;
     };
     let client = world.client("ada").await;
@@ -87,17 +45,14 @@ async fn the_journey_is_that_of_one_machine() {
     world.stop().await;
 }
 
-async fn refused(client: &Client, payload: &Value) -> String {
-    let submitted = client.submit("process_data", payload, Terms::default());
-    match timeout(DEADLINE, submitted).await.unwrap() {
-        Err(streamer_client::Error::Rejected(body)) => format!("{}", body.code),
-        other => panic!("{other:?}"),
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_whose_processor_is_killed_goes_on_and_ends_once() {
-    let Some(world) = World::start(60).await else {
+    let Some(world) = World::start(Setup {
+        speed: 60,
+        ..Setup::default()
+    })
+    .await
+    else {
         return;
     };
     let client = world.client("ada").await;
@@ -123,7 +78,7 @@ async fn a_request_whose_processor_is_killed_goes_on_and_ends_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_output_of_megabytes_is_published_where_there_was_none_whatever_the_tenant_is_called() {
-    let Some(world) = World::start(1).await else {
+    let Some(world) = World::start(Setup::default()).await else {
         return;
     };
     let mut text = "id,text\n".to_owned();

@@ -11,5 +11,17 @@
 mod dynamodb_local;
 #[path = "../../../../tests/foreign/moto.rs"]
 mod moto;
+#[path = "../../../lift-aws/tests/shared/relay.rs"]
+mod relay;
+mod asking;
+mod clocks;
+mod deadline;
+mod environment;
+mod events;
 mod journey;
+mod killed;
+mod poison;
+mod races;
+mod records;
+mod throttled;
 mod world;
