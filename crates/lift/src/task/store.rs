@@ -140,6 +140,16 @@ impl Due {
     }
 }
 
+/// When a store is told how far a task is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Snapshots {
+    /// Before each message about it: no later claim says less.
+    Each,
+    /// With the lease's renewal, since each write is paid for: a later claim may begin from what was
+    /// said up to a renewal's interval before.
+    WithLease,
+}
+
 /// Keeps requests. Implement it to add a backend.
 ///
 /// A future may be dropped half-way: the call has then happened or not, as after a lost answer.
@@ -198,6 +208,11 @@ pub trait TaskStore: fmt::Debug + Send + Sync + 'static {
 
     /// When the next request falls due, if one is known to: a hint that saves polling.
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// When it is told how far a task is.
+    fn snapshots(&self) -> Snapshots {
+        Snapshots::Each
+    }
 
     /// Removes up to `limit` ended requests past their time to live, and says how many.
     async fn purge(&self, now: Timestamp, limit: usize) -> Result<usize, StoreError>;

@@ -15,6 +15,7 @@ use super::handle::{Checkpoint, Ends, Stopped, Task};
 use super::progress::{Coalescer, Update};
 use super::record::{INLINE_BYTES_MAX, Key, Outcome, Progress, Record, ResultAt, State};
 use super::retry;
+use super::store::Snapshots;
 use super::transition::{Applied, Refusal, Transition};
 use crate::app::Inner;
 use crate::clock::Timestamp;
@@ -116,6 +117,8 @@ struct Run<'a> {
     record: Record,
     /// Messages said under this claim.
     said: u64,
+    /// What was said and the store was not told yet.
+    untold: Option<Progress>,
     gone: HashSet<ConnectionId>,
     lease_until: Instant,
     renew_at: Instant,
@@ -139,6 +142,7 @@ impl<'a> Run<'a> {
             inner,
             record,
             said: 0,
+            untold: None,
             gone: HashSet::new(),
             lease_until: now + inner.app.limits.lease,
             renew_at: now + inner.app.limits.renew_every,
@@ -261,7 +265,7 @@ impl<'a> Run<'a> {
                     coalescer.put_back(update);
                 }
             } else if Instant::now() >= self.renew_at {
-                self.renew(None, None, ends).await;
+                self.renew(None, ends).await;
             }
             if self.is_late() && self.stop_since.is_none() {
                 self.timed_out = true;
@@ -314,8 +318,8 @@ impl<'a> Run<'a> {
         ends.stop.send_replace(Some(stop));
     }
 
-    /// A progress message is sent only after the write that holds it, so that no later claim can
-    /// say less.
+    /// Where the store keeps each, a progress message is sent only after the write that holds it, so
+    /// that no later claim can say less.
     ///
     /// A number whose write failed is not used again: it may have happened all the same.
     async fn tell(&mut self, update: Update, ends: &Ends) -> bool {
@@ -326,10 +330,12 @@ impl<'a> Run<'a> {
             message: update.message,
             metadata: update.metadata,
         };
-        if !self.renew(Some(progress.clone()), None, ends).await {
+        let message = announce::progress(&self.record, &progress).to_bytes();
+        self.untold = Some(progress);
+        if self.inner.backends.tasks.snapshots() == Snapshots::Each && !self.renew(None, ends).await
+        {
             return false;
         }
-        let message = announce::progress(&self.record, &progress).to_bytes();
         self.post(message).await;
         true
     }
@@ -354,19 +360,19 @@ impl<'a> Run<'a> {
     }
 
     /// Renews the lease; false where nothing was written.
-    async fn renew(
-        &mut self,
-        progress: Option<Progress>,
-        checkpoint: Option<Json>,
-        ends: &Ends,
-    ) -> bool {
+    async fn renew(&mut self, checkpoint: Option<Json>, ends: &Ends) -> bool {
+        let progress = self.untold.take();
         let transition = Transition::Renew {
             claim: self.record.claim,
             lease: self.inner.app.limits.lease,
-            progress,
+            progress: progress.clone(),
             checkpoint,
         };
-        self.go_on(transition, ends).await
+        let renewed = self.go_on(transition, ends).await;
+        if !renewed {
+            self.untold = progress;
+        }
+        renewed
     }
 
     /// Writes what prolongs the lease; false where nothing was written.
@@ -426,7 +432,7 @@ impl<'a> Run<'a> {
         while !stops(*ends.stop.borrow()) {
             let kept = match checkpoint.value.clone() {
                 None => self.commit(ends).await,
-                value => self.renew(None, value, ends).await,
+                value => self.renew(value, ends).await,
             };
             if kept {
                 break;

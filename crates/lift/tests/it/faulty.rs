@@ -11,7 +11,9 @@ use lift::id::{Owner, TenantId};
 use lift::json::Json;
 use lift::task::memory::MemoryTasks;
 use lift::task::record::{Idempotency, Key, NewTask, Record};
-use lift::task::store::{ActivityPage, ActivityQuery, Due, ListQuery, Page, Put, TaskStore};
+use lift::task::store::{
+    ActivityPage, ActivityQuery, Due, ListQuery, Page, Put, Snapshots, TaskStore,
+};
 use lift::task::transition::{Applied, Transition};
 
 /// A kind of call; those to `apply` by their transition, or all of them.
@@ -35,6 +37,7 @@ struct Faults {
     refused: HashMap<Method, usize>,
     unanswered: HashMap<Method, usize>,
     delay: Duration,
+    with_lease: bool,
     written: Vec<Transition>,
 }
 
@@ -47,6 +50,11 @@ impl Faulty {
     /// The next `count` calls are done, but the caller gets an error.
     pub(crate) fn lose_answers(&self, method: Method, count: usize) {
         self.0.lock().unwrap().unanswered.insert(method, count);
+    }
+
+    /// Progress is written with the lease alone from now on.
+    pub(crate) fn keep_progress_with_the_lease(&self) {
+        self.0.lock().unwrap().with_lease = true;
     }
 
     /// Every transition takes so long from now on.
@@ -98,6 +106,14 @@ pub(crate) struct FaultyTasks {
 
 #[async_trait]
 impl TaskStore for FaultyTasks {
+    fn snapshots(&self) -> Snapshots {
+        if self.faults.0.lock().unwrap().with_lease {
+            Snapshots::WithLease
+        } else {
+            Snapshots::Each
+        }
+    }
+
     async fn put(&self, new: NewTask) -> Result<Put, StoreError> {
         self.faults.before(&[Method::Put])?;
         let put = self.inner.put(new).await?;

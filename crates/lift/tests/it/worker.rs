@@ -617,6 +617,40 @@ async fn an_unwritten_progress_uses_up_its_seq() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_writes_are_paid_for_progress_is_kept_with_the_lease_alone() {
+    let act = |task: Task| async move {
+        for n in 0..11 {
+            task.progress(f64::from(n), "on its way").await?;
+            sleep(ms(1_000)).await;
+        }
+        Ok::<_, Error>(())
+    };
+    let faulty = Faulty::default();
+    faulty.keep_progress_with_the_lease();
+    let mut world = World::with(App::new().task("act", act), |tasks| faulty.over(tasks));
+    let client = world.connect("c1=", "ann");
+    faulty.refuse(Method::Renew, 1);
+    client.submit("act", json!(null)).await;
+    world.settle().await;
+    let inbox = client.inbox();
+    let told: Vec<u64> = inbox.iter().filter_map(|it| it["seq"].as_u64()).collect();
+    assert_eq!(
+        told,
+        (1..=12).collect::<Vec<_>>(),
+        "each is told: {inbox:?}"
+    );
+    let kept: Vec<f64> = faulty
+        .take_written()
+        .into_iter()
+        .filter_map(|written| match written {
+            Transition::Renew { progress, .. } => progress.map(|progress| progress.percentage),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(kept, [5.0, 10.0], "what was said last, each 5 s");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_checkpoint_is_durable_before_it_returns() {
     let faulty = Faulty::default();
     let returned: Arc<Mutex<Vec<Option<Json>>>> = Arc::default();

@@ -25,7 +25,9 @@ use lift::error::StoreError;
 use lift::id::{Owner, TenantId};
 use lift::json::Json;
 use lift::task::record::{Idempotency, Key, NewTask, Record};
-use lift::task::store::{ActivityPage, ActivityQuery, Due, ListQuery, Page, Put, TaskStore};
+use lift::task::store::{
+    ActivityPage, ActivityQuery, Due, ListQuery, Page, Put, Snapshots, TaskStore,
+};
 use lift::task::transition::{Applied, Transition};
 use lift_aws_client::dynamodb::Client;
 
@@ -147,6 +149,11 @@ impl Tokens {
 
 #[async_trait]
 impl TaskStore for DynamoTasks {
+    /// A task that says how far it is ten times a second would cost ten writes.
+    fn snapshots(&self) -> Snapshots {
+        Snapshots::WithLease
+    }
+
     async fn put(&self, new: NewTask) -> Result<Put, StoreError> {
         self.put_new(&new).await
     }
