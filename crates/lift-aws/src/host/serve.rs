@@ -37,7 +37,7 @@ pub async fn serve(
         async move {
             let id = event.context.request_id.clone();
             let span = telemetry.begin(&id, event.context.xray_trace_id.as_deref());
-            let answered = invoke(&function, event).instrument(span).await;
+            let answered = Box::pin(invoke(&function, event)).instrument(span).await;
             telemetry.end(&id);
             answered
         }

@@ -22,6 +22,9 @@ use super::{cut, quoted};
 /// Bytes of a field's value; the rest of a longer one is left out.
 const VALUE_BYTES_MAX: usize = 8 * 1024;
 
+/// It says again, without its causes, what the host has said of an invocation that failed.
+const SAID_ELSEWHERE: &str = "lambda_runtime::layers::panic";
+
 /// What lines are like.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -127,7 +130,7 @@ where
         } else {
             level
         };
-        *metadata.level() <= level
+        *metadata.level() <= level && metadata.target() != SAID_ELSEWHERE
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {

@@ -6,7 +6,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use http::{Request, Response, Uri, header, request};
+use http::{Method, Request, Response, Uri, header, request};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -26,6 +26,11 @@ pub(crate) struct Seen {
     pub(crate) operation: String,
     /// Capacity that it consumed, indexes included; nothing where it was refused.
     pub(crate) units: f64,
+    /// The caller's session token: `lift/FUNCTION`.
+    pub(crate) by: String,
+    pub(crate) body: String,
+    /// The object that this one is a copy of.
+    pub(crate) copied: Option<String>,
 }
 
 /// A call on its way.
@@ -34,6 +39,8 @@ pub(crate) struct Call {
     /// `PutItem` and the like, or `POST /path` where the service has paths.
     pub(crate) operation: String,
     pub(crate) body: String,
+    /// The caller's session token: `lift/FUNCTION`.
+    pub(crate) by: String,
 }
 
 /// What goes wrong with a call.
@@ -168,7 +175,8 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 impl Shared {
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, io::Error> {
         let (head, body) = request.into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
+        // A caller may be killed while it sends.
+        let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
         let path = head.uri.path_and_query().unwrap().as_str();
         let target = head.headers.get("x-amz-target");
         let target = target.map(|target| target.to_str().unwrap().to_owned());
@@ -178,11 +186,12 @@ impl Shared {
                 None => format!("{} {path}", head.method),
             },
             body: String::from_utf8_lossy(&body).into_owned(),
+            by: text(&head, "x-amz-security-token").unwrap_or_default(),
         };
         let fault = self.fault(&call);
         match fault {
             Some(Fault::Throttled) => {
-                self.saw(call.operation, 0.0);
+                self.saw(&head, call, 0.0);
                 let kind = "ProvisionedThroughputExceededException";
                 Ok(refused(400, kind))
             }
@@ -191,18 +200,18 @@ impl Shared {
                 // Whoever holds a call may be gone.
                 let _ = came.send(());
                 let _ = go_on.await;
-                self.pass(&head, body, call.operation).await
+                self.pass(&head, body, call).await
             }
             Some(Fault::AnswerLost) => {
-                self.pass(&head, body, call.operation).await?;
+                self.pass(&head, body, call).await?;
                 Err(io::ErrorKind::ConnectionAborted.into())
             }
             Some(Fault::Then(then)) => {
-                self.pass(&head, body, call.operation).await?;
+                self.pass(&head, body, call).await?;
                 then();
                 Err(io::ErrorKind::ConnectionAborted.into())
             }
-            None => self.pass(&head, body, call.operation).await,
+            None => self.pass(&head, body, call).await,
         }
     }
 
@@ -210,7 +219,7 @@ impl Shared {
         &self,
         head: &request::Parts,
         body: Bytes,
-        operation: String,
+        call: Call,
     ) -> Result<Response<Full<Bytes>>, io::Error> {
         let path = head.uri.path_and_query().unwrap().as_str();
         let to: Uri = format!("{}{path}", self.to).parse().unwrap();
@@ -225,10 +234,11 @@ impl Shared {
         let answered = self.http.request(request).await.map_err(io::Error::other)?;
         let (answer, body) = answered.into_parts();
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
-        self.saw(operation, units(&body));
+        self.saw(head, call, units(&body));
         let mut answered = Response::builder().status(answer.status);
-        for name in [header::CONTENT_TYPE.as_str(), "x-amzn-errortype"] {
-            if let Some(value) = answer.headers.get(name) {
+        for (name, value) in &answer.headers {
+            let is_length = name == header::CONTENT_LENGTH && head.method != Method::HEAD;
+            if !is_length && name != header::TRANSFER_ENCODING && name != header::CONNECTION {
                 answered = answered.header(name, value);
             }
         }
@@ -247,9 +257,20 @@ impl Shared {
         faults.remove(at).map(|(_, fault)| fault)
     }
 
-    fn saw(&self, operation: String, units: f64) {
-        self.seen.lock().unwrap().push(Seen { operation, units });
+    fn saw(&self, head: &request::Parts, call: Call, units: f64) {
+        self.seen.lock().unwrap().push(Seen {
+            operation: call.operation,
+            units,
+            by: call.by,
+            body: call.body,
+            copied: text(head, "x-amz-copy-source"),
+        });
     }
+}
+
+fn text(head: &request::Parts, name: &str) -> Option<String> {
+    let value = head.headers.get(name)?;
+    Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
 /// A call of DynamoDB, which is to say what it cost; DynamoDB Local checks no signature, so that its body may be changed.

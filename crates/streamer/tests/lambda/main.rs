@@ -14,6 +14,7 @@ mod moto;
 #[path = "../../../lift-aws/tests/shared/relay.rs"]
 mod relay;
 mod asking;
+mod budget;
 mod clocks;
 mod deadline;
 mod environment;

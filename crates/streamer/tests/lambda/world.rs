@@ -1,5 +1,6 @@
 //! In: the template of `deploy/` and the `bootstrap`. Out: the whole behind the local gateway, with DynamoDB Local and an S3.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,6 +12,7 @@ use lift_aws::s3::Bucket;
 use lift_dev::dynamodb::local::Local;
 use lift_dev::faults::Faults;
 use lift_dev::feed::{Entry, Feed};
+use lift_dev::plan::Statement;
 use lift_dev::ports::Ports;
 use lift_dev::server::{Dev, Settings};
 use lift_dev::template;
@@ -32,6 +34,8 @@ use crate::relay::Relay;
 pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 const REGION: &str = "us-east-1";
 const TENANT: &str = "acme";
+/// The line of the template that names another S3.
+const S3_ENDPOINT: &str = "AWS_ENDPOINT_URL_S3: !Ref S3Endpoint";
 
 /// What is unlike a deployment.
 pub(crate) struct Setup {
@@ -58,6 +62,7 @@ pub(crate) struct Relays {
     pub(crate) dynamodb: Relay,
     pub(crate) lambda: Relay,
     pub(crate) posts: Relay,
+    pub(crate) s3: Relay,
 }
 
 pub(crate) struct World {
@@ -69,6 +74,8 @@ pub(crate) struct World {
     stop: CancellationToken,
     running: JoinSet<()>,
     happened: Arc<Mutex<Vec<Entry>>>,
+    /// What each function may do.
+    pub(crate) roles: BTreeMap<String, Vec<Statement>>,
     _s3: S3,
     local: Local,
 }
@@ -82,7 +89,7 @@ impl World {
     pub(crate) async fn start(setup: Setup) -> Option<Self> {
         let (s3, local) = tokio::join!(moto::start(), dynamodb_local::start());
         let ports = Ports::bind(([127, 0, 0, 1], 0).into()).unwrap();
-        Some(Self::run(setup, s3?, local?, ports, "").await)
+        Some(Self::run(setup, s3?, local?, ports, S3_ENDPOINT).await)
     }
 
     /// The same with relays between the functions and what they call.
@@ -95,8 +102,9 @@ impl World {
             dynamodb: Relay::start(local.endpoint()).await,
             lambda: Relay::start(&at).await,
             posts: Relay::start(&at).await,
+            s3: Relay::start(&s3.endpoint).await,
         };
-        let mut endpoints = String::new();
+        let mut endpoints = format!("AWS_ENDPOINT_URL_S3: {}", relays.s3.url());
         for (service, url) in [
             ("DYNAMODB", relays.dynamodb.url()),
             ("LAMBDA", relays.lambda.url()),
@@ -121,6 +129,9 @@ impl World {
             ("S3Endpoint".to_owned(), s3.endpoint.clone()),
         ]);
         let plan = template::read(&template(home.path(), &setup, endpoints), &reading).unwrap();
+        let functions = plan.functions.iter();
+        let roles = functions.map(|it| (it.name.clone(), it.statements.clone()));
+        let roles = roles.collect();
         let mut settings = Settings::new(home.path());
         settings.speed = NonZeroU32::new(setup.speed).unwrap();
         settings.dynamodb = Some(local.client(REGION).unwrap());
@@ -148,6 +159,7 @@ impl World {
             stop,
             running,
             happened,
+            roles,
             _s3: s3,
             local,
         }
@@ -202,25 +214,32 @@ impl World {
         self.client_of(TENANT, user).await
     }
 
+    /// One who may see what the tenant's other users did.
+    pub(crate) async fn reporter(&self, user: &str) -> Client {
+        let granted = vec!["*".to_owned(), "tenant.read".to_owned()];
+        let connecting = Client::connect(self.options(TENANT, user, Some(granted)));
+        timeout(DEADLINE, connecting).await.unwrap().unwrap()
+    }
+
     pub(crate) async fn client_of(&self, tenant: &str, user: &str) -> Client {
-        let connecting = Client::connect(self.options(tenant, user));
+        let connecting = Client::connect(self.options(tenant, user, None));
         timeout(DEADLINE, connecting).await.unwrap().unwrap()
     }
 
     /// Why a user of `acme` is not connected.
     pub(crate) async fn refused(&self, user: &str) -> String {
-        let connecting = Client::connect(self.options(TENANT, user));
+        let connecting = Client::connect(self.options(TENANT, user, None));
         let refused = timeout(DEADLINE, connecting).await.unwrap();
         format!("{:?}", refused.unwrap_err())
     }
 
-    fn options(&self, tenant: &str, user: &str) -> Options {
+    fn options(&self, tenant: &str, user: &str, permissions: Option<Vec<String>>) -> Options {
         let keys = Keys::read(&self.home.path().join("keys")).unwrap();
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let request = MintRequest {
             sub: user.to_owned(),
             tenant: Some(tenant.to_owned()),
-            permissions: None,
+            permissions,
             issuer: None,
             audience: None,
             expires_in: Duration::from_secs(3600),
@@ -298,12 +317,10 @@ fn public_key(home: &Path) -> String {
 /// The template of `deploy/` with the `bootstrap` of this build.
 fn template(home: &Path, setup: &Setup, endpoints: &str) -> PathBuf {
     let mut text = std::fs::read_to_string(root().join("deploy/template.yaml")).unwrap();
-    let s3 = "AWS_ENDPOINT_URL_S3: !Ref S3Endpoint";
-    let endpoints = format!("{s3}{endpoints}");
     let bootstrap = env!("CARGO_BIN_EXE_bootstrap");
     let always = [
         ("../target/package/streamer.zip", bootstrap),
-        (s3, &endpoints),
+        (S3_ENDPOINT, endpoints),
     ];
     for (old, new) in always.into_iter().chain(setup.replaced.iter().copied()) {
         assert!(text.contains(old), "the template has no `{old}`");
