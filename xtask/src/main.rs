@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         "compatibility" => steps::compatibility(),
         "environment" => steps::environment(),
         "package" => package::run_package(),
+        "aws" => steps::aws(),
         "telemetry" => steps::telemetry(),
         _ => Err(USAGE.trim_end().to_owned()),
     };

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::steps::run;
 
-const BUILT: &str = "target/lambda/bootstrap";
+pub(crate) const BUILT: &str = "target/lambda/bootstrap";
 const FOLDER: &str = "target/package";
 /// The glibc of `provided.al2023` (Lambda developer guide, "OS-only runtimes").
 const GLIBC_MAX: (u32, u32) = (2, 34);

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::counts;
+use crate::package;
 use crate::tidy;
 
 /// Runs a command and says how long it took.
@@ -130,6 +131,21 @@ pub(crate) fn telemetry() -> Result<(), String> {
 /// The files that describe the service to programs; a test fails where they are stale.
 pub(crate) fn schemas() -> Result<(), String> {
     run("cargo run --quiet -p streamer --example schemas")
+}
+
+/// The main job on Lambda's side: what CI runs with a debug build, with the packaged `bootstrap` and a million rows.
+pub(crate) fn aws() -> Result<(), String> {
+    package::run_package()?;
+    foreign_clients()?;
+    let here = std::env::current_dir().map_err(|error| format!("no directory: {error}"))?;
+    let bootstrap = here.join(package::BUILT);
+    run_with(
+        "cargo test -p streamer --features lambda --test lambda -- journey:: cancel_that throttled",
+        &[
+            ("LAMBDA_BOOTSTRAP", &bootstrap.to_string_lossy()),
+            ("LAMBDA_ROWS", "1000000"),
+        ],
+    )
 }
 
 /// What takes longer than CI has.

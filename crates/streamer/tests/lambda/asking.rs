@@ -28,6 +28,12 @@ pub(crate) fn rows(n: usize) -> (String, String) {
     (text, out)
 }
 
+/// So many rows, or those that `cargo x aws` wants.
+pub(crate) fn many(n: usize) -> usize {
+    let wanted = std::env::var("LAMBDA_ROWS").ok();
+    wanted.map_or(n, |wanted| wanted.parse().unwrap())
+}
+
 pub(crate) fn aggregate(input: &str, output: &str) -> Value {
     let measures =
         json!([{"fn": "count", "as": "n"}, {"fn": "sum", "column": "amount", "as": "sum"}]);

@@ -5,7 +5,7 @@ use streamer_client::options::Terms;
 use streamer_client::request::Update;
 use tokio::time::timeout;
 
-use crate::asking::{aggregate, completed, refused, rows, submitted};
+use crate::asking::{aggregate, completed, many, refused, rows, submitted};
 use crate::world::{DEADLINE, Setup, World};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -20,7 +20,8 @@ async fn the_journey_is_that_of_one_machine() {
     assert_eq!(echoed.get(), payload.to_string());
     timeout(DEADLINE, client.ping()).await.unwrap().unwrap();
 
-    let (text, expected) = rows(30_000);
+    let n = many(30_000);
+    let (text, expected) = rows(n);
     world.put("sales.csv", text).await;
     let mut request = submitted(&client, &aggregate("sales.csv", "kinds.csv")).await;
     // What is said meanwhile is asked for again.
@@ -28,7 +29,7 @@ async fn the_journey_is_that_of_one_machine() {
     let result = completed(&mut request).await;
     assert_eq!(
         (&result["rows_in"], &result["rows_out"]),
-        (&json!(30_000), &json!(3))
+        (&json!(n), &json!(3))
     );
     assert_eq!(world.get("kinds.csv").await, expected);
     let other = world.client("bob").await;
@@ -56,7 +57,8 @@ async fn a_request_whose_processor_is_killed_goes_on_and_ends_once() {
         return;
     };
     let client = world.client("ada").await;
-    let (text, expected) = rows(400_000);
+    let n = many(400_000);
+    let (text, expected) = rows(n);
     world.put("sales.csv", text).await;
     let mut request = submitted(&client, &aggregate("sales.csv", "kinds.csv")).await;
     let begun = async {
@@ -71,7 +73,7 @@ async fn a_request_whose_processor_is_killed_goes_on_and_ends_once() {
     timeout(DEADLINE, begun).await.unwrap();
     assert!(world.kill("processor") >= 1);
     let result = completed(&mut request).await;
-    assert_eq!(result["rows_in"], 400_000);
+    assert_eq!(result["rows_in"], n);
     assert_eq!(world.get("kinds.csv").await, expected);
     world.stop().await;
 }

@@ -314,10 +314,11 @@ fn public_key(home: &Path) -> String {
     std::fs::read_to_string(key.unwrap()).unwrap()
 }
 
-/// The template of `deploy/` with the `bootstrap` of this build.
+/// The template of `deploy/` with the `bootstrap` of this build, or another one.
 fn template(home: &Path, setup: &Setup, endpoints: &str) -> PathBuf {
     let mut text = std::fs::read_to_string(root().join("deploy/template.yaml")).unwrap();
-    let bootstrap = env!("CARGO_BIN_EXE_bootstrap");
+    let given = std::env::var("LAMBDA_BOOTSTRAP").ok();
+    let bootstrap = given.as_deref().unwrap_or(env!("CARGO_BIN_EXE_bootstrap"));
     let always = [
         ("../target/package/streamer.zip", bootstrap),
         (S3_ENDPOINT, endpoints),
