@@ -2,14 +2,14 @@
 
 use std::{
     io::{self, IsTerminal},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use streamer_client::options::{Options, Token};
 
 use crate::{
-    args::WsArgs,
+    args::{Access, SmokeArgs, WsArgs},
     failure::{Exit, Failure, chain},
 };
 
@@ -158,15 +158,11 @@ impl Ws {
         if args.raw || !args.subprotocol.is_empty() {
             options = options.subprotocols(args.subprotocol);
         }
-        if let Some(file) = &args.ca {
-            let pem = std::fs::read_to_string(file).map_err(|error| {
-                let what = format!("the certificates in `{}` cannot be read", file.display());
-                Failure::file(Exit::Usage, what, &error, "give --ca a PEM file")
-            })?;
-            options = options.roots_pem(pem);
+        if let Some(ca) = &args.access.ca {
+            options = trusting(options, ca)?;
         }
-        if let Some(token) = token(args.token, args.token_file, environment.token)? {
-            options = options.token(token);
+        if let Some(credential) = credential(args.access, environment.token)? {
+            options = options.token(credential.token);
         }
         let draws = environment.draws && !args.quiet;
         let source = if !args.send.is_empty() || (expecting && environment.stdin_is_terminal) {
@@ -197,14 +193,81 @@ impl Ws {
     }
 }
 
-fn token(
-    typed: Option<String>,
-    file: Option<PathBuf>,
-    environment: Option<String>,
-) -> Result<Option<Token>, Failure> {
-    let Some(file) = file else {
-        let token = typed.or(environment);
-        return Ok(token.map(|token| Token::fixed(token.trim())));
+/// What `lift smoke` works with.
+#[derive(Debug)]
+pub(crate) struct Smoke {
+    /// With the token.
+    pub(crate) options: Options,
+    /// The token as it was at the start.
+    pub(crate) token: String,
+    /// Longest time for each check.
+    pub(crate) limit: Duration,
+    pub(crate) data_set: Option<String>,
+    pub(crate) form: Form,
+}
+
+/// What a line of a report is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Words.
+    Text,
+    /// A JSON object.
+    Json,
+}
+
+impl Smoke {
+    pub(crate) fn new(args: SmokeArgs, environment: Environment) -> Result<Self, Failure> {
+        let limit = args.timeout;
+        let mut options = Options::new(&args.url)
+            .patience(limit.min(PATIENCE))
+            .answer_within(limit);
+        if let Some(ca) = &args.access.ca {
+            options = trusting(options, ca)?;
+        }
+        let credential = credential(args.access, environment.token)?.ok_or_else(|| {
+            let what = "there is no token to connect with";
+            let cause = "neither --token-file nor --token nor LIFT_TOKEN is given";
+            let help = "`lift token mint … > FILE` writes one";
+            Failure::new(Exit::Usage, what, cause, help)
+        })?;
+        Ok(Self {
+            options: options.token(credential.token),
+            token: credential.first,
+            limit,
+            data_set: args.data_set,
+            form: if args.json { Form::Json } else { Form::Text },
+        })
+    }
+}
+
+/// Options that trust the certificates in a file too.
+pub(crate) fn trusting(options: Options, ca: &Path) -> Result<Options, Failure> {
+    let pem = std::fs::read_to_string(ca).map_err(|error| {
+        let what = format!("the certificates in `{}` cannot be read", ca.display());
+        Failure::file(Exit::Usage, what, &error, "give --ca a PEM file")
+    })?;
+    Ok(options.roots_pem(pem))
+}
+
+/// A token as it is now, and where later connections get theirs.
+struct Credential {
+    first: String,
+    token: Token,
+}
+
+impl Credential {
+    fn fixed(text: &str) -> Self {
+        Self {
+            first: text.to_owned(),
+            token: Token::fixed(text),
+        }
+    }
+}
+
+fn credential(access: Access, environment: Option<String>) -> Result<Option<Credential>, Failure> {
+    let Some(file) = access.token_file else {
+        let token = access.token.or(environment);
+        return Ok(token.map(|token| Credential::fixed(token.trim())));
     };
     // Read once here, so that a wrong name is an error of the command line and not a connection
     // that is tried again and again.
@@ -215,7 +278,7 @@ fn token(
         std::fs::read_to_string(&file)
     };
     let text = text.map_err(|error| chain(&error));
-    let token = text.and_then(|text| trimmed(&text)).map_err(|cause| {
+    let first = text.and_then(|text| trimmed(&text)).map_err(|cause| {
         Failure::new(
             Exit::Usage,
             format!("the token in `{}` cannot be used", file.display()),
@@ -224,9 +287,10 @@ fn token(
         )
     })?;
     if from_stdin {
-        return Ok(Some(Token::fixed(token)));
+        return Ok(Some(Credential::fixed(&first)));
     }
-    Ok(Some(Token::from_fn(move || fetch(file.clone()))))
+    let token = Token::from_fn(move || fetch(file.clone()));
+    Ok(Some(Credential { first, token }))
 }
 
 async fn fetch(file: PathBuf) -> Result<String, streamer_client::Source> {

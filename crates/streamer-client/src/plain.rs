@@ -59,6 +59,8 @@ pub struct Plain {
     pub outgoing: Outgoing,
     /// Its way from the server.
     pub incoming: Incoming,
+    /// What the server chose of the subprotocols that were offered.
+    pub subprotocol: Option<String>,
     tasks: TaskTracker,
 }
 
@@ -102,6 +104,7 @@ impl Plain {
         Self {
             outgoing: Outgoing(handle),
             incoming: Incoming(events),
+            subprotocol: accepted.subprotocol,
             tasks,
         }
     }

@@ -9,8 +9,10 @@ use clap::{
 use streamer::auth::Algorithm;
 
 pub mod dev;
+mod smoke;
 mod upkeep;
 
+pub use smoke::SmokeArgs;
 pub use upkeep::{
     BackupArgs, CompletionsArgs, DoctorArgs, ExplainArgs, ManArgs, Shell, StoppedStoreArgs,
     StoreArgs, StoreCommand,
@@ -51,7 +53,7 @@ There a message that is an object with an `action` is sent again after a lost co
 is resumed; where it has no `id` or `idempotency_key`, one is added. Any other text is sent once.
 
 The token comes from --token-file, --token or the variable LIFT_TOKEN; of these --token shows in the
-list of processes.";
+list of processes. With `--token-file -` stdin holds the token and no messages.";
 
 const TOKEN_EXAMPLES: &str = "\
 Examples:
@@ -77,6 +79,9 @@ pub enum Command {
     /// Talk to a WebSocket server: by hand, in a pipe, or as a check in a script.
     #[command(after_help = format!("{WS_EXAMPLES}\n\n{EXIT_STATUS}"))]
     Ws(WsArgs),
+    /// Check that a deployment of Streamer works, here or on AWS; exits with 1 if a check failed.
+    #[command(after_help = format!("{}\n\n{EXIT_STATUS}", smoke::SMOKE_EXAMPLES))]
+    Smoke(SmokeArgs),
     /// Make and read the tokens of one machine.
     #[command(after_help = format!("{TOKEN_EXAMPLES}\n\n{EXIT_STATUS}"))]
     Token(TokenArgs),
@@ -102,12 +107,9 @@ pub enum Command {
 pub struct WsArgs {
     /// `ws://` or `wss://` URL.
     pub url: String,
-    /// The token; others on this machine can see it.
-    #[arg(long, value_name = "JWT", conflicts_with = "token_file")]
-    pub token: Option<String>,
-    /// File with the token, read again before every connection; `-` is stdin, which then holds no messages.
-    #[arg(long, value_name = "FILE")]
-    pub token_file: Option<PathBuf>,
+    /// Who connects, and whom it trusts.
+    #[command(flatten)]
+    pub access: Access,
     /// Subprotocol to offer, the best first, instead of `streamer.v1`, or with --raw of none; repeatable.
     #[arg(long, value_name = "NAME")]
     pub subprotocol: Vec<String>,
@@ -129,12 +131,23 @@ pub struct WsArgs {
     /// Print one JSON object a line for every event, changes of the connection and the end included.
     #[arg(long)]
     pub json: bool,
-    /// PEM file with certificates to trust besides the public ones.
-    #[arg(long, value_name = "FILE")]
-    pub ca: Option<PathBuf>,
     /// Say nothing on stderr but errors.
     #[arg(long, short)]
     pub quiet: bool,
+}
+
+/// What a connection is made with.
+#[derive(Debug, Group)]
+pub struct Access {
+    /// The token; others on this machine can see it.
+    #[arg(long, value_name = "JWT", conflicts_with = "token_file")]
+    pub token: Option<String>,
+    /// File with the token, read again before every connection; `-` is stdin.
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// PEM file with certificates to trust besides the public ones.
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
 }
 
 /// `lift token`.

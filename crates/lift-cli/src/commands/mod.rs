@@ -7,6 +7,7 @@ mod plain;
 mod person;
 mod texts;
 mod job;
+pub(crate) mod smoke;
 pub(crate) mod token;
 pub(crate) mod store;
 pub(crate) mod doctor;

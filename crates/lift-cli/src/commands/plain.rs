@@ -311,7 +311,7 @@ impl Exchange {
 }
 
 /// How a connection ended, in words.
-fn said(closing: Option<&Closing>) -> String {
+pub(crate) fn said(closing: Option<&Closing>) -> String {
     match closing {
         None => "the connection was lost".to_owned(),
         Some(closing) if closing.code == Closing::NONE => {

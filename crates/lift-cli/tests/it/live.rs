@@ -22,8 +22,19 @@ pub(crate) struct Live {
     running: JoinSet<()>,
 }
 
+/// What a deployment has a place for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holds {
+    Records,
+    ObjectsAlone,
+}
+
 impl Live {
     pub(crate) async fn start(data: &Path) -> Self {
+        Self::holding(data, Holds::Records).await
+    }
+
+    pub(crate) async fn holding(data: &Path, holds: Holds) -> Self {
         std::fs::create_dir_all(data).unwrap();
         let keys = data.join("keys");
         Keys::open(&keys).unwrap();
@@ -49,7 +60,7 @@ impl Live {
         let service = Service {
             engine: Engine::new(objects.clone(), every),
             reports: Reports::new(objects.clone(), generate_report::Options::default()),
-            records: Some(Records {
+            records: (holds == Holds::Records).then(|| Records {
                 bulk: Bulk::new(objects.clone(), collections.clone(), bulk),
                 exports: Exports::new(objects, collections),
             }),
@@ -68,17 +79,7 @@ impl Live {
 
     /// A client with a token made from the keys in `data`.
     pub(crate) async fn client(&self, data: &Path) -> Client {
-        let keys = Keys::read(&data.join("keys")).unwrap();
-        let request = MintRequest {
-            sub: "ann".to_owned(),
-            tenant: Some("acme".to_owned()),
-            permissions: None,
-            issuer: None,
-            audience: None,
-            expires_in: Duration::from_secs(600),
-            now_ms: now_ms(),
-        };
-        let token = options::Token::fixed(mint(&keys, &request).unwrap());
+        let token = options::Token::fixed(token(data));
         let options = options::Options::new(&self.url).token(token);
         Client::connect(options).await.unwrap()
     }
@@ -87,6 +88,21 @@ impl Live {
         self.stop.cancel();
         self.running.join_all().await;
     }
+}
+
+/// A token of user `ann` of tenant `acme`, made from the keys in `data`.
+pub(crate) fn token(data: &Path) -> String {
+    let keys = Keys::read(&data.join("keys")).unwrap();
+    let request = MintRequest {
+        sub: "ann".to_owned(),
+        tenant: Some("acme".to_owned()),
+        permissions: None,
+        issuer: None,
+        audience: None,
+        expires_in: Duration::from_secs(600),
+        now_ms: now_ms(),
+    };
+    mint(&keys, &request).unwrap()
 }
 
 #[expect(

@@ -19,3 +19,4 @@ mod store;
 mod doctor;
 mod explain;
 mod pages;
+mod smoke;

@@ -51,6 +51,8 @@ fn each_shell_gets_its_file_and_every_command_is_in_it() {
         assert_eq!(script, alone(&["completions", shell], "").stdout);
         for word in [
             "ws",
+            "smoke",
+            "data-set",
             "token",
             "explain",
             "doctor",
@@ -90,6 +92,7 @@ fn there_is_a_man_page_for_every_command() {
         "lift.1",
         "lift-dev.1",
         "lift-ws.1",
+        "lift-smoke.1",
         "lift-token-mint.1",
         "lift-store-backup.1",
         "lift-doctor.1",

@@ -100,6 +100,15 @@ impl Connection {
         }
     }
 
+    /// The next text; none once the client has closed, or is gone.
+    pub(crate) async fn hear_text_or_end(&mut self) -> Option<String> {
+        match self.socket.next().await {
+            Some(Ok(Message::Text(text))) => Some(text.to_string()),
+            Some(Ok(Message::Close(_)) | Err(_)) | None => None,
+            other => panic!("no text but {other:?}"),
+        }
+    }
+
     /// The next message, which must be for `action`.
     pub(crate) async fn hear(&mut self, action: &str) -> Value {
         let message: Value = serde_json::from_str(&self.hear_text().await).unwrap();

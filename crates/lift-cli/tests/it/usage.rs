@@ -85,6 +85,11 @@ fn bad_arguments_name_the_argument() {
             &["ws", "u", "--token", "t", "--token-file", "f"],
             "cannot be used with",
         ),
+        (&["smoke"], "required arguments were not provided"),
+        (
+            &["smoke", "u", "--token", "t", "--token-file", "f"],
+            "cannot be used with",
+        ),
         (&["token", "mint", "--sub", "ann"], "--tenant <TENANT>"),
         (
             &["token", "keygen", "--algorithm", "HS256"],
@@ -104,6 +109,7 @@ fn help_and_readme_show_every_exit_status() {
     for command in [
         "",
         "ws",
+        "smoke",
         "token",
         "store",
         "store inspect",

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::Finding;
 use crate::{
+    config::trusting,
     failure::{Exit, Failure, chain},
     output::now_ms,
 };
@@ -40,11 +41,7 @@ pub(super) fn check(
         .patience(Duration::ZERO)
         .answer_within(ANSWER_WITHIN);
     if let Some(file) = ca {
-        let pem = std::fs::read_to_string(file).map_err(|error| {
-            let what = format!("the certificates in `{}` cannot be read", file.display());
-            Failure::file(Exit::Usage, what, &error, "give --ca a PEM file")
-        })?;
-        options = options.roots_pem(pem);
+        options = trusting(options, file)?;
     }
     runtime.block_on(async {
         for (check, path) in [("healthz", "/healthz"), ("readyz", "/readyz")] {
