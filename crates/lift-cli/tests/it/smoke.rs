@@ -7,6 +7,7 @@ use streamer_client::{
     options::Terms,
     request::{Outcome, Output, Submitted},
 };
+use tokio::task::JoinSet;
 
 use crate::{
     live::{Holds, Live, token},
@@ -189,15 +190,28 @@ fn a_token_of_another_key_fails_the_connection_and_says_why() {
     });
 }
 
-/// A run against a server that takes one connection after another, as long as the binary runs.
-async fn against<S: Future<Output = ()>>(
+/// What a server chooses of the subprotocols offered.
+#[derive(Clone, Copy)]
+enum Chooses {
+    Streamer,
+    Nothing,
+}
+
+/// A run against a server that takes every connection, as long as the binary runs.
+async fn against<S: Future<Output = ()> + Send + 'static>(
     args: &[&str],
+    chooses: Chooses,
     serve: impl Fn(Connection) -> S,
 ) -> Transcript {
     let server = Server::bind().await;
+    let mut connections = JoinSet::new();
     let serving = async {
         loop {
-            serve(server.accept_plain().await).await;
+            let connection = match chooses {
+                Chooses::Streamer => server.accept().await,
+                Chooses::Nothing => server.accept_plain().await,
+            };
+            connections.spawn(serve(connection));
         }
     };
     tokio::select! {
@@ -226,15 +240,23 @@ async fn close_at_the_first_message(mut connection: Connection) {
 fn a_server_of_another_protocol_fails_every_check_that_can_be_made() {
     for (run, reason) in [
         (
-            block_on(against(&["--json"], echo)),
+            block_on(against(&["--json"], Chooses::Nothing, echo)),
             "is no message of `streamer.v1`",
         ),
         (
-            block_on(against(&["--json", "--timeout", "200ms"], say_nothing)),
+            block_on(against(
+                &["--json", "--timeout", "200ms"],
+                Chooses::Nothing,
+                say_nothing,
+            )),
             "in 200ms",
         ),
         (
-            block_on(against(&["--json"], close_at_the_first_message)),
+            block_on(against(
+                &["--json"],
+                Chooses::Nothing,
+                close_at_the_first_message,
+            )),
             "the server closed with 1011",
         ),
     ] {
@@ -259,6 +281,84 @@ fn a_server_of_another_protocol_fails_every_check_that_can_be_made() {
             run.stderr.starts_with("error: 11 of 16 checks failed\n"),
             "{run:?}"
         );
+    }
+}
+
+/// Answers everything, and everything wrong.
+async fn answer_wrong(mut connection: Connection) {
+    while let Some(text) = connection.hear_text_or_end().await {
+        let asked: Value = serde_json::from_str(&text).unwrap_or_default();
+        let (id, request_id) = (&asked["id"], &asked["payload"]["request_id"]);
+        let response = |data: Value| json!({"type": "response", "id": id, "data": data});
+        let error =
+            |code| json!({"type": "error", "id": id, "error": {"code": code, "message": "m"}});
+        let complete = |seq, result| json!({"type": "complete", "id": "smoke-7", "request_id": "R1", "seq": seq, "result": result});
+        let accepted = |request_id| json!({"type": "acknowledgment", "id": id, "request_id": request_id, "status": "queued"});
+        let answers = match asked["action"].as_str() {
+            Some("ping") if id == "smoke-1" => vec![response(json!(null))],
+            Some("ping") => vec![json!({"type": "pong", "id": id})],
+            // The number becomes a float.
+            Some("echo") => vec![response(asked["payload"].clone())],
+            Some("health") => vec![response(json!({"status": "degraded", "version": "1"}))],
+            Some("bulk_operation") if id == "smoke-7" => vec![
+                accepted("R1"),
+                complete(1, json!({"created": 1, "deleted": 1})),
+                complete(2, json!({"created": 1, "deleted": 1})),
+            ],
+            Some("bulk_operation") => vec![accepted("R2")],
+            Some("request.get") if request_id == 17 => vec![error("VALIDATION_ERROR")],
+            Some("request.get") => vec![response(json!({
+                "request_id": "R1", "action": "bulk_operation", "state": "running", "attempt": 1,
+                "created_at": "2026-11-25T10:00:00.000Z",
+            }))],
+            Some("request.list") => vec![response(json!({"requests": []}))],
+            Some("request.resume") => {
+                let entry = json!({"request_id": "R1", "state": "completed", "recovered": true});
+                vec![
+                    response(json!({"requests": [entry]})),
+                    complete(1, json!({"created": 2})),
+                ]
+            }
+            Some("request.cancel") => vec![response(
+                json!({"request_id": "R1", "state": "cancelled", "cancel_requested": true}),
+            )],
+            Some(_) | None => vec![error("INTERNAL_ERROR")],
+        };
+        for answer in answers {
+            connection.say(&answer.to_string()).await;
+        }
+    }
+}
+
+#[test]
+fn each_wrong_answer_fails_its_own_check() {
+    let run = block_on(against(&["--json"], Chooses::Streamer, answer_wrong));
+    assert_eq!(run.exit, Some(1), "{run:?}");
+    let mut expected = vec!["failed"; CHECKS.len()];
+    expected[2] = "ok";
+    assert_eq!(outcomes(&run), expected, "{run:?}");
+    for (check, reason) in [
+        ("ping", "`response` came, not pong"),
+        ("echo", "came back as `{\"exact\":1.2345678901234567e"),
+        ("health", "degraded"),
+        (
+            "unknown action",
+            "`INTERNAL_ERROR: m` came, not UNKNOWN_ACTION",
+        ),
+        ("invalid json", "`INTERNAL_ERROR: m` came, not INVALID_JSON"),
+        ("wrong payload", "does not name /payload/request_id"),
+        ("processing", "complete twice, with `seq` 1 and 2"),
+        ("request.get", "it is running, not completed"),
+        ("request.list", "R1 is not in it"),
+        ("resume", "another result than before"),
+        ("idempotency", "it is another request, R2"),
+        ("not found", "`response` came, not NOT_FOUND"),
+        (
+            "cancel ended",
+            "it is cancelled, `cancel_requested` is true",
+        ),
+    ] {
+        assert!(why(&run, check).contains(reason), "{check}: {run:?}");
     }
 }
 

@@ -48,6 +48,7 @@ fn one_that_chooses_none_hears_and_says_texts_as_they_are() {
             let Opened::Plain(mut plain) = opened else {
                 panic!("nothing was offered");
             };
+            assert_eq!(plain.subprotocol, None);
             let first = plain.incoming.next().await;
             assert_eq!(first, Heard::Text(r#"{"type":"pong"}"#.to_owned()));
             let long = serde_json::Value::from("x".repeat(LONG)).to_string();

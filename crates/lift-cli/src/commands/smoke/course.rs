@@ -3,11 +3,14 @@
 //! News may come before the acknowledgment, as it does on AWS. The protocol lets a server say one
 //! `seq` twice; it does not let a request end twice.
 
-use streamer_client::protocol::{
-    error::ErrorBody,
-    message::{Complete, ServerMessage},
-    seq::{Kind, Seen},
-    view::RequestId,
+use streamer_client::{
+    protocol::{
+        error::ErrorBody,
+        message::{Complete, ServerMessage},
+        seq::{Kind, Seen},
+        view::RequestId,
+    },
+    request::{Outcome as End, Output},
 };
 
 use super::judge::{refused, unlike};
@@ -105,6 +108,23 @@ impl Course {
     }
 }
 
+/// Whether an end that is told again is the first one.
+pub(super) fn same_end(first: &Complete, again: &End) -> Result<String, String> {
+    let result = first.result.as_ref().map(|result| result.get());
+    let same = match again {
+        End::Complete(Output::Inline(again)) => result == Some(again.get()),
+        // Each telling has a fresh URL of the same result.
+        End::Complete(Output::At { .. }) => first.result_url.is_some(),
+        End::Cancelled => return Err("it is said to be cancelled".to_owned()),
+        End::Failed(error) => return Err(format!("it is said to have failed: {}", refused(error))),
+    };
+    if same {
+        Ok("the same end, after a cut".to_owned())
+    } else {
+        Err("its end has another result than before".to_owned())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,6 +185,38 @@ mod tests {
                 (Err(why), Err(expected)) => assert!(why.contains(expected), "{why}: {texts:?}"),
                 (found, _) => panic!("{found:?}: {texts:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn an_end_is_told_again_with_the_same_result() {
+        let raw = |text: &str| serde_json::value::RawValue::from_string(text.to_owned()).unwrap();
+        let inline = |text| End::Complete(Output::Inline(raw(text)));
+        let at = || {
+            End::Complete(Output::At {
+                url: "https://b.example/2".to_owned(),
+                expires_at: None,
+            })
+        };
+        let small = r#"{"type":"complete","request_id":"R","seq":3,"result":{"n":1.0}}"#;
+        let large =
+            r#"{"type":"complete","request_id":"R","seq":3,"result_url":"https://b.example/1"}"#;
+        for (first, again, same) in [
+            (small, inline(r#"{"n":1.0}"#), true),
+            (small, inline(r#"{"n":1}"#), false),
+            (small, at(), false),
+            (small, End::Cancelled, false),
+            (large, at(), true),
+            (large, inline("null"), false),
+        ] {
+            let ServerMessage::Complete(first) = ServerMessage::parse(first).unwrap() else {
+                unreachable!("it is complete")
+            };
+            assert_eq!(
+                same_end(&first, &again).is_ok(),
+                same,
+                "{first:?} {again:?}"
+            );
         }
     }
 }

@@ -12,12 +12,11 @@ use streamer_client::{
         request::{ClientMessage, List},
         view::{Cancelling, Page, RequestId, RequestView, State},
     },
-    request::{Outcome as End, Output},
 };
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    course::{Course, Fault},
+    course::{Course, Fault, same_end},
     finding::Outcome,
     judge::{refused, response, unlike},
     wire::{Silence, Wire},
@@ -36,8 +35,6 @@ pub(super) struct Requests {
     key: String,
     data_set: Option<String>,
     course: Course,
-    /// Why there is none.
-    none: Option<String>,
 }
 
 impl Requests {
@@ -53,19 +50,39 @@ impl Requests {
             key,
             data_set: config.data_set.clone(),
             course: Course::default(),
-            none: None,
         }
     }
 
     /// Asks for the request and follows it to its end.
     pub(super) async fn process(&mut self, wire: &mut Wire) -> Outcome {
-        let outcome = self.submit(wire).await;
-        self.none = match &outcome {
-            Outcome::Ok(_) => None,
-            Outcome::Failed(_) => Some("no request was accepted".to_owned()),
-            Outcome::Skipped(why) => Some(why.clone()),
-        };
-        outcome
+        let (id, deadline, limit) = (wire.id(), wire.deadline(), wire.limit());
+        if let Err(silence) = wire.send(self.text(&id), deadline).await {
+            return silence.outcome(limit);
+        }
+        while !self.course.is_over() {
+            if let Some(outcome) = self.hear(wire, &id, deadline).await {
+                return outcome;
+            }
+        }
+        // What comes twice would come before the answer to this.
+        let ping = wire.id();
+        let text = format!(r#"{{"id":"{ping}","action":"ping"}}"#);
+        if let Err(silence) = wire.send(text, deadline).await {
+            return silence.outcome(limit);
+        }
+        loop {
+            let said = match wire.next(deadline).await {
+                Ok(ServerMessage::Pong(_)) => break,
+                Ok(said) => said,
+                Err(silence) => return silence.outcome(limit),
+            };
+            if said.id() == Some(&id)
+                && let Err(fault) = self.course.hear(&said)
+            {
+                return self.faulty(fault);
+            }
+        }
+        self.result()
     }
 
     /// Whether the request is remembered as it ended.
@@ -173,37 +190,6 @@ impl Requests {
         .await
     }
 
-    async fn submit(&mut self, wire: &mut Wire) -> Outcome {
-        let (id, deadline, limit) = (wire.id(), wire.deadline(), wire.limit());
-        if let Err(silence) = wire.send(self.text(&id), deadline).await {
-            return silence.outcome(limit);
-        }
-        while !self.course.is_over() {
-            if let Some(outcome) = self.hear(wire, &id, deadline).await {
-                return outcome;
-            }
-        }
-        // What comes twice would come before the answer to this.
-        let ping = wire.id();
-        let text = format!(r#"{{"id":"{ping}","action":"ping"}}"#);
-        if let Err(silence) = wire.send(text, deadline).await {
-            return silence.outcome(limit);
-        }
-        loop {
-            let said = match wire.next(deadline).await {
-                Ok(ServerMessage::Pong(_)) => break,
-                Ok(said) => said,
-                Err(silence) => return silence.outcome(limit),
-            };
-            if said.id() == Some(&id)
-                && let Err(fault) = self.course.hear(&said)
-            {
-                return self.faulty(fault);
-            }
-        }
-        self.result()
-    }
-
     /// Hears one message; an outcome ends the check.
     async fn hear(&mut self, wire: &mut Wire, id: &str, deadline: Instant) -> Option<Outcome> {
         let said = match wire.next(deadline).await {
@@ -265,7 +251,7 @@ impl Requests {
         let (action, news) = (self.action, self.course.progress);
         match found {
             Some(found) => Outcome::Ok(format!(
-                "`{action}` accepted, {news} news of progress, complete once: {found}"
+                "`{action}` accepted, complete once (progress heard: {news}): {found}"
             )),
             None => Outcome::Failed(format!("the result of `{action}` is `{text}`")),
         }
@@ -278,10 +264,8 @@ impl Requests {
 
     /// The request, or why what asks for it is skipped.
     fn accepted(&self) -> Result<&RequestId, Outcome> {
-        self.course.accepted.as_ref().ok_or_else(|| {
-            let none = self.none.clone().unwrap_or_default();
-            Outcome::Skipped(none)
-        })
+        let accepted = self.course.accepted.as_ref();
+        accepted.ok_or_else(|| Outcome::Skipped("no request was accepted".to_owned()))
     }
 }
 
@@ -342,18 +326,5 @@ async fn resumed(config: &Smoke, request_id: &RequestId, end: &Complete) -> Resu
     let mut request = followed.map_err(|error| chain(&error))?;
     let outcome = request.outcome().await.map_err(|error| chain(&error))?;
     client.close().await;
-    let same = match outcome {
-        End::Complete(Output::Inline(result)) => end
-            .result
-            .as_ref()
-            .is_some_and(|first| first.get() == result.get()),
-        End::Complete(Output::At { .. }) => end.result_url.is_some(),
-        End::Cancelled => return Err("it is said to be cancelled".to_owned()),
-        End::Failed(error) => return Err(format!("it is said to have failed: {error}")),
-    };
-    if same {
-        Ok("the same end, after a cut".to_owned())
-    } else {
-        Err("its end has another result than before".to_owned())
-    }
+    same_end(end, &outcome)
 }
