@@ -83,7 +83,9 @@ fn any_status_ends_the_first_attempt_and_a_broken_one_does_not() {
                 matches!(refused, Err(Error::Refused { status: 502 })),
                 "{refused:?}"
             );
-            Plain::connect(options).await.unwrap().close().await;
+            let plain = Plain::connect(options).await.unwrap();
+            assert_eq!(plain.subprotocol.as_deref(), Some("streamer.v1"));
+            plain.close().await;
         },
     );
 }
