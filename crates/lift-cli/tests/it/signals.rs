@@ -71,6 +71,34 @@ fn a_signal_ends_attempts_to_connect() {
     });
 }
 
+#[test]
+fn a_signal_ends_checks_that_wait() {
+    block_on(async {
+        let server = Server::bind().await;
+        let child = lift(&["smoke", &server.url, "--token", "t"])
+            .spawn()
+            .unwrap();
+        for _unrefused in 0..2 {
+            server.accept().await.hear_end().await;
+        }
+        let mut connection = server.accept().await;
+        connection.hear("ping").await;
+        kill(&child, "-TERM").await;
+        let run = ended(child).await;
+        assert_eq!(
+            (run.exit, run.stdout.lines().count()),
+            (Some(143), 3),
+            "{run:?}"
+        );
+        let stderr = [
+            "error: interrupted",
+            "  cause: SIGTERM came",
+            "  help: the checks after the last line were not made",
+        ];
+        assert_eq!(run.stderr, printed(143, &[], &stderr).stderr);
+    });
+}
+
 /// The binary on a terminal of its own, which `script` (bsdutils) makes.
 pub(crate) struct Terminal {
     pub(crate) child: Child,
