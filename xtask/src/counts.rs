@@ -7,10 +7,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use crate::steps::{self, install};
+use crate::steps::{self, install, target};
 
 /// Crates with an example `counts`, and its scenarios.
 const SCENARIOS: [(&str, &str); 5] = [
@@ -83,21 +83,6 @@ fn compare(counts: &BTreeMap<String, u64>) -> Result<(), String> {
     } else {
         Err(off.join("\n"))
     }
-}
-
-fn target() -> Result<PathBuf, String> {
-    let output = Command::new("cargo")
-        .args(["metadata", "--format-version", "1", "--no-deps"])
-        .output()
-        .map_err(|error| format!("cargo metadata: {error}"))?;
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)
-        .map_err(|error| format!("cargo metadata: {error}"))?;
-    let target = metadata
-        .get("target_directory")
-        .and_then(|dir| dir.as_str());
-    target
-        .map(PathBuf::from)
-        .ok_or_else(|| "cargo metadata names no target directory".to_owned())
 }
 
 /// The instructions of one run.

@@ -1,29 +1,32 @@
 //! The Lambda functions' zip: the sources come in; one reproducible file with `bootstrap` in it goes out.
 
-use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::{env, fs};
 
-use crate::steps::run;
+use crate::steps::{run_with, target};
 
-pub(crate) const BUILT: &str = "target/lambda/bootstrap";
+const BUILD: &str = "cargo build --locked --profile lambda -p streamer --no-default-features --features lambda --bin bootstrap";
 const FOLDER: &str = "target/package";
 /// The glibc of `provided.al2023` (Lambda developer guide, "OS-only runtimes").
 const GLIBC_MAX: (u32, u32) = (2, 34);
 
 /// Builds the binary of all roles, checks that Lambda can load it, and packs it.
 pub(crate) fn run_package() -> Result<(), String> {
-    run("cargo build --profile lambda -p streamer --features lambda --bin bootstrap")?;
-    check_glibc()?;
+    let built = target()?.join("lambda/bootstrap");
+    let (rust, c) = without_places()?;
+    run_with(BUILD, &[("RUSTFLAGS", &rust), ("CFLAGS", &c)])?;
+    check_glibc(&built)?;
     let io = |error: std::io::Error| format!("{FOLDER}: {error}");
     fs::create_dir_all(FOLDER).map_err(io)?;
     let (file, zip) = (
         Path::new(FOLDER).join("bootstrap"),
         Path::new(FOLDER).join("streamer.zip"),
     );
-    fs::copy(BUILT, &file).map_err(io)?;
+    fs::copy(&built, &file).map_err(io)?;
     // The same bytes for the same binary: no time, no owner.
-    run(&format!("touch -d 1980-01-01T00:00:00Z {}", file.display()))?;
+    let touch = format!("touch -d 1980-01-01T00:00:00Z {}", file.display());
+    run_with(&touch, &[])?;
     _ = fs::remove_file(&zip);
     let status = Command::new("zip")
         .args(["-9", "-X", "-q", "-j"])
@@ -44,8 +47,22 @@ pub(crate) fn run_package() -> Result<(), String> {
     Ok(())
 }
 
-fn check_glibc() -> Result<(), String> {
-    let symbols = Command::new("objdump").args(["-T", BUILT]).output();
+/// What has rustc and the C compiler write of a file how it is called, not where this machine has it.
+fn without_places() -> Result<(String, String), String> {
+    let here = env::current_dir().map_err(|error| format!("no current directory: {error}"))?;
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(env::home_dir()?.join(".cargo")));
+    let mut places = vec![(here, "streamer"), (target()?, "target")];
+    places.extend(home.map(|home| (home, "cargo")));
+    let flags = |flag: &str| {
+        let one = |(place, name): &(PathBuf, &str)| format!("{flag}={}={name}", place.display());
+        places.iter().map(one).collect::<Vec<_>>().join(" ")
+    };
+    Ok((flags("--remap-path-prefix"), flags("-ffile-prefix-map")))
+}
+
+fn check_glibc(built: &Path) -> Result<(), String> {
+    let symbols = Command::new("objdump").arg("-T").arg(built).output();
     let symbols = symbols.map_err(|error| format!("`objdump` cannot be run: {error}"))?;
     let symbols = String::from_utf8_lossy(&symbols.stdout);
     let versions = symbols.split("GLIBC_").skip(1).filter_map(|rest| {
@@ -61,6 +78,6 @@ fn check_glibc() -> Result<(), String> {
             "the binary needs glibc {major}.{minor}; Lambda has {}.{}",
             GLIBC_MAX.0, GLIBC_MAX.1
         )),
-        None => Err(format!("`{BUILT}` names no version of glibc")),
+        None => Err(format!("`{}` names no version of glibc", built.display())),
     }
 }

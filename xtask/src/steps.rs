@@ -1,6 +1,6 @@
 //! The steps of a task: commands go in, their success or the first failure comes out.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ pub(crate) fn run(command: &str) -> Result<(), String> {
     run_with(command, &[])
 }
 
-fn run_with(command: &str, env: &[(&str, &str)]) -> Result<(), String> {
+pub(crate) fn run_with(command: &str, env: &[(&str, &str)]) -> Result<(), String> {
     eprintln!("\n── {command}");
     let started = Instant::now();
     let mut words = command.split_whitespace();
@@ -29,6 +29,22 @@ fn run_with(command: &str, env: &[(&str, &str)]) -> Result<(), String> {
     } else {
         Err(format!("`{command}` failed: {status}"))
     }
+}
+
+/// The folder that cargo builds in.
+pub(crate) fn target() -> Result<PathBuf, String> {
+    let output = Command::new("cargo")
+        .args(["metadata", "--format-version", "1", "--no-deps"])
+        .output()
+        .map_err(|error| format!("cargo metadata: {error}"))?;
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)
+        .map_err(|error| format!("cargo metadata: {error}"))?;
+    let target = metadata
+        .get("target_directory")
+        .and_then(|dir| dir.as_str());
+    target
+        .map(PathBuf::from)
+        .ok_or_else(|| "cargo metadata names no target directory".to_owned())
 }
 
 /// Everything that CI runs. One debug build serves clippy and the tests.
