@@ -28,14 +28,19 @@ use streamer_protocol::SUBPROTOCOL;
 use super::settings::Settings;
 use crate::auth::Verifier;
 use crate::objects::Objects;
+use crate::tasks::bulk_operation::{self, Bulk, Collections};
+use crate::tasks::export_collection::Exports;
 use crate::tasks::generate_report::{self, Reports};
 use crate::tasks::process_data::{self, Engine};
-use crate::{Service, TokenAuthenticator, app};
+use crate::{Records, Service, TokenAuthenticator, app};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// API Gateway ends a connection after two hours; what it then may not have said counts from here on.
 const CONNECTION_AGE_MAX: Duration = Duration::from_secs(2 * 3600 + 300);
+
+/// How much longer than the longest request its rows beside the records last that nobody forgets.
+const FORGOTTEN_AFTER: Duration = Duration::from_hours(7 * 24);
 
 /// Makes the function of the settings' role, and opens the connections that its first event needs: the
 /// start of an environment is the time for it.
@@ -191,10 +196,17 @@ impl Parts {
         let tasks = Arc::new(tasks.with_trace(Arc::new(current_trace)));
         let bucket = Bucket::new(&self.client, &places.bucket, aws.s3.as_deref())?;
         let objects = Objects::in_bucket(bucket.store());
+        let (client, table) = (self.dynamodb.clone(), places.collections.as_str());
+        let kept = self.settings.limits.request_timeout_max + FORGOTTEN_AFTER;
+        let collections = Collections::in_table(client, table, kept);
+        let bulk = bulk_operation::Options::default();
         let service = Service {
             engine: Engine::new(objects.clone(), process_data::Options::default()),
-            reports: Reports::new(objects, generate_report::Options::default()),
-            records: None,
+            reports: Reports::new(objects.clone(), generate_report::Options::default()),
+            records: Some(Records {
+                bulk: Bulk::new(objects.clone(), collections.clone(), bulk),
+                exports: Exports::new(objects, collections),
+            }),
             limits: self.settings.limits.clone(),
         };
         let backends = self.backends(Arc::clone(&tasks) as _, Arc::new(bucket))?;

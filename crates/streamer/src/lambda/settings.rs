@@ -66,6 +66,8 @@ pub struct Places {
     pub requests: String,
     /// The table of large payloads and results.
     pub bodies: String,
+    /// The table of collections.
+    pub collections: String,
     /// The table of connections.
     pub connections: String,
     /// The table of rates.
@@ -231,6 +233,7 @@ fn places(from: &Reader<'_>) -> Places {
     Places {
         requests: named("STREAMER_REQUESTS_TABLE"),
         bodies: named("STREAMER_BODIES_TABLE"),
+        collections: named("STREAMER_COLLECTIONS_TABLE"),
         connections: named("STREAMER_CONNECTIONS_TABLE"),
         rates: named("STREAMER_RATES_TABLE"),
         bucket: named("STREAMER_BUCKET"),

@@ -43,6 +43,7 @@ pub const VARIABLES: &[Variable] = &[
         STORES,
         "table of large payloads and results",
     ),
+    needed("STREAMER_COLLECTIONS_TABLE", STORES, "table of collections"),
     needed(
         "STREAMER_CONNECTIONS_TABLE",
         &[

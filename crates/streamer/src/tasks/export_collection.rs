@@ -1,13 +1,14 @@
 //! The name of a collection comes in; an NDJSON object with all its records goes out, as they were at one moment.
 //!
-//! A later claim begins again: what it would go on from is gone with the moment.
+//! A later claim begins again: what it would go on from is gone with the moment. So does a reading whose collection was changed
+//! meanwhile, where the place of records cannot hold a moment.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::bulk_operation::{Collections, Record, checked_collection};
-use super::claim::{Ended, Flow, Hooks, Job, blocking, percentage};
+use super::bulk_operation::{Collections, Page, Record, checked_collection};
+use super::claim::{Ended, Flow, Hooks, Job, percentage};
 use super::failure::Failure;
 use super::output::{self, Output};
 use super::work::{self, Publication, Work};
@@ -15,6 +16,8 @@ use crate::objects::{ObjectName, Objects, Tenant};
 
 /// Records that are read at once: 6.4 MiB at most.
 const PAGE_RECORDS: usize = 100;
+/// Readings of a collection that is changed each time before one claim gives up.
+const READINGS_MAX: usize = 5;
 /// Tenths of a percent at which all records are written.
 const WRITTEN: u32 = 990;
 
@@ -78,7 +81,7 @@ impl Exports {
     /// Runs a claim to its end.
     ///
     /// # Errors
-    /// [`Failure`] by what its caller can do; only [`Failure::Storage`] is worth another try.
+    /// [`Failure`] by what its caller can do; [`Failure::is_retryable`] says what is worth another try.
     pub async fn run<H: Hooks<()>>(
         &self,
         job: &Job<ExportCollection>,
@@ -95,8 +98,16 @@ impl Exports {
         if let Some(ended) = begun.await? {
             return Ok(ended);
         }
-        let Some((staged, records, bytes)) = self.write(job, &work, hooks).await? else {
-            return Ok(Ended::Stopped);
+        let mut readings = 0;
+        let (staged, records, bytes) = loop {
+            match self.write(job, &work, hooks).await? {
+                Written::Whole(staged, records, bytes) => break (staged, records, bytes),
+                Written::Stopped => return Ok(Ended::Stopped),
+                Written::Moved => readings += 1,
+            }
+            if readings == READINGS_MAX {
+                return Err(Failure::Moving(job.request.collection.clone()));
+            }
         };
         let publication = Publication {
             staged,
@@ -111,28 +122,25 @@ impl Exports {
         work.finish(publication, &job.tenant, &output, hooks).await
     }
 
-    /// Stages the object: its staged name, its records and its bytes; none where a hook said stop.
+    /// Stages the object.
     async fn write<H: Hooks<()>>(
         &self,
         job: &Job<ExportCollection>,
         work: &Work<'_>,
         hooks: &mut H,
-    ) -> Result<Option<(String, u64, u64)>, Failure> {
-        let (tenant, collection) = (&job.tenant, &job.request.collection);
-        let mut view = self.collections.view();
-        let mut staging = work.stage().await?;
-        let (mut written, mut after) = (0, None);
+    ) -> Result<Written, Failure> {
+        let collection = &job.request.collection;
+        let mut view = self.collections.view(&job.tenant, collection).await?;
+        let (mut staging, mut written, all) = (work.stage().await?, 0, view.records());
         loop {
-            let (tenant, collection) = (tenant.clone(), collection.clone());
-            let (back, page, all) = blocking(move || {
-                let page = view.read(&tenant, &collection, after.as_deref(), PAGE_RECORDS)?;
-                let all = view.count(&tenant, &collection)?;
-                Ok((view, page, all))
-            })
-            .await?;
-            view = back;
-            let Some(last) = page.last() else { break };
-            after = Some(last.key.clone());
+            let page = match view.next(PAGE_RECORDS).await? {
+                Page::Records(page) => page,
+                Page::End => break,
+                Page::Moved => {
+                    staging.abort().await?;
+                    return Ok(Written::Moved);
+                }
+            };
             written += page.len() as u64;
             let lines = page.into_iter().map(line).collect::<Result<Vec<_>, _>>()?;
             staging.write(&lines.concat()).await?;
@@ -140,12 +148,22 @@ impl Exports {
             let message = format!("{written} of {all} records written");
             if hooks.progress(percentage, &message).await == Flow::Stop {
                 staging.abort().await?;
-                return Ok(None);
+                return Ok(Written::Stopped);
             }
         }
         let bytes = staging.bytes;
-        Ok(Some((staging.finish().await?, written, bytes)))
+        Ok(Written::Whole(staging.finish().await?, written, bytes))
     }
+}
+
+/// What became of the object to write.
+enum Written {
+    /// It is staged: its staged name, its records and its bytes.
+    Whole(String, u64, u64),
+    /// A hook said stop.
+    Stopped,
+    /// The collection was changed meanwhile; nothing is staged.
+    Moved,
 }
 
 fn checked(request: &ExportCollection) -> Result<ObjectName, Failure> {

@@ -58,8 +58,11 @@ pub enum Failure {
         /// The line on which the row that passed it starts.
         line: Option<u64>,
     },
+    /// A collection could not be read as it was at one moment (`TASK_FAILED`): each time it was changed meanwhile.
+    #[error("the collection `{0}` was changed each time it was read")]
+    Moving(String),
     /// The store failed; trying again may help, and goes on from the last checkpoint.
-    #[error("the object store failed")]
+    #[error("the store failed")]
     Storage(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
@@ -67,7 +70,7 @@ impl Failure {
     /// Whether the same request may succeed later without a change.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Storage(_))
+        matches!(self, Self::Moving(_) | Self::Storage(_))
     }
 
     /// The fields of a `TASK_FAILED` error's `details`; null where there is nothing to say.
@@ -90,6 +93,7 @@ impl Failure {
                 json!({ "limit": limit, "max": max, "pointer": pointer, "line": line })
             }
             Self::InputChanged(name) => json!({ "input": name.as_str() }),
+            Self::Moving(collection) => json!({ "collection": collection }),
             Self::Invalid(_) | Self::NotFound(_) | Self::Conflict { .. } | Self::Storage(_) => {
                 Value::Null
             }

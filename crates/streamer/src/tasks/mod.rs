@@ -185,7 +185,7 @@ fn work_id(request_id: RequestId) -> Result<WorkId, Error> {
 }
 
 fn error(failure: Failure) -> Error {
-    let text = failure.to_string();
+    let (text, is_retryable) = (failure.to_string(), failure.is_retryable());
     match failure {
         Failure::Invalid(problems) => Error::invalid_fields(
             problems
@@ -196,6 +196,9 @@ fn error(failure: Failure) -> Error {
         Failure::NotFound(_) => Error::new(Code::NotFound, text),
         Failure::Conflict { .. } => Error::new(Code::Conflict, text),
         Failure::Storage(cause) => Error::internal(cause).retry(),
-        failure => Error::new(Code::TaskFailed, text).with_details(&failure.details()),
+        failure => {
+            let failed = Error::new(Code::TaskFailed, text).with_details(&failure.details());
+            if is_retryable { failed.retry() } else { failed }
+        }
     }
 }

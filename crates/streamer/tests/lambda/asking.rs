@@ -45,7 +45,11 @@ pub(crate) fn aggregate(input: &str, output: &str) -> Value {
 }
 
 pub(crate) async fn submitted(client: &Client, payload: &Value) -> Request {
-    let submitted = client.submit("process_data", payload, Terms::default());
+    asked(client, "process_data", payload).await
+}
+
+pub(crate) async fn asked(client: &Client, action: &str, payload: &Value) -> Request {
+    let submitted = client.submit(action, payload, Terms::default());
     match timeout(DEADLINE, submitted).await.unwrap().unwrap() {
         Submitted::Accepted(request) => request,
         Submitted::Answered { data, .. } => panic!("answered at once: {data}"),

@@ -16,6 +16,7 @@ mod relay;
 mod asking;
 mod budget;
 mod clocks;
+mod collections;
 mod deadline;
 mod environment;
 mod events;

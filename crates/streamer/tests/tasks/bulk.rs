@@ -4,10 +4,13 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use streamer::objects::Tenant;
-use streamer::tasks::bulk_operation::{Bulk, Checkpoint, Collections, Options, Outcome};
+use streamer::tasks::bulk_operation::{Bulk, Checkpoint, Collections, Options, Outcome, Page};
 use streamer::tasks::claim::Ended;
 
-use crate::place::{Caller, Held, get, id, job, left, lines, objects, put, records, said, tenant};
+use crate::place::{
+    Caller, Held, Kind, at_each_kind, get, id, job, left, lines, objects, put, records, said,
+    tenant,
+};
 
 struct World {
     dir: tempfile::TempDir,
@@ -17,10 +20,10 @@ struct World {
 }
 
 impl World {
-    fn new() -> Self {
+    async fn new(kind: Kind) -> Self {
         let dir = tempfile::tempdir().unwrap();
         objects(dir.path());
-        let collections = Collections::open(dir.path()).unwrap();
+        let collections = kind.collections(dir.path()).await;
         Self {
             dir,
             collections,
@@ -85,9 +88,20 @@ fn held(of: &[(&str, u64, &str)]) -> Held {
     records.collect()
 }
 
-#[tokio::test]
-async fn each_change_meets_what_the_ones_before_it_left() {
-    let mut world = World::new();
+at_each_kind!(
+    each_change_meets_what_the_ones_before_it_left,
+    an_object_of_lines_tells_of_each,
+    a_reason_that_quotes_its_line_is_short,
+    what_cannot_work_is_refused_by_name,
+    limits_hold_by_name,
+    another_tenant_and_another_collection_have_records_of_their_own,
+    a_stop_anywhere_doubles_and_loses_nothing,
+    an_older_claim_writes_no_more,
+    an_input_that_changed_ends_the_request,
+);
+
+async fn each_change_meets_what_the_ones_before_it_left(kind: Kind) {
+    let mut world = World::new(kind).await;
     let found = world
         .outcomes(json!([
             { "op": "create", "key": "a", "record": { "n": 1 } },
@@ -116,7 +130,7 @@ async fn each_change_meets_what_the_ones_before_it_left() {
     ];
     assert_eq!(found, expected);
     let expected = held(&[("a", 4, r#"{"n":5}"#), ("z", 5, r#"{"deep":[{"x":null}]}"#)]);
-    assert_eq!(records(&world.collections, "c"), expected);
+    assert_eq!(records(&world.collections, "c").await, expected);
 
     // Across requests the same rules hold, and a version is never given out again.
     let found = world
@@ -127,12 +141,14 @@ async fn each_change_meets_what_the_ones_before_it_left() {
         ]))
         .await;
     assert_eq!(found, ["conflict 4", "deleted", "updated 7"]);
-    assert_eq!(records(&world.collections, "c"), held(&[("z", 7, "{}")]));
+    assert_eq!(
+        records(&world.collections, "c").await,
+        held(&[("z", 7, "{}")])
+    );
 }
 
-#[tokio::test]
-async fn an_object_of_lines_tells_of_each() {
-    let mut world = World::new();
+async fn an_object_of_lines_tells_of_each(kind: Kind) {
+    let mut world = World::new(kind).await;
     world.options.record_bytes_max = 40;
     let exact = r#"{"n": 12345678901234567890.50, "é": 1}"#;
     let text = [
@@ -167,7 +183,10 @@ async fn an_object_of_lines_tells_of_each() {
         "full": 0, "invalid": 10, "output": "out.ndjson", "bytes": get(world.path(), "out.ndjson").unwrap().len()
     });
     assert_eq!(serde_json::to_value(outcome).unwrap(), counts);
-    assert_eq!(records(&world.collections, "c"), held(&[("b", 2, exact)]));
+    assert_eq!(
+        records(&world.collections, "c").await,
+        held(&[("b", 2, exact)])
+    );
     let lines = lines(world.path(), "out.ndjson");
     assert_eq!(
         lines[0],
@@ -210,9 +229,8 @@ fn check_reasons(lines: &[Value]) {
     }
 }
 
-#[tokio::test]
-async fn a_reason_that_quotes_its_line_is_short() {
-    let mut world = World::new();
+async fn a_reason_that_quotes_its_line_is_short(kind: Kind) {
+    let mut world = World::new(kind).await;
     let long = "é".repeat(10_000);
     put(
         world.path(),
@@ -226,9 +244,8 @@ async fn a_reason_that_quotes_its_line_is_short() {
     assert!(outcome.bytes < 300, "{} bytes", outcome.bytes);
 }
 
-#[tokio::test]
-async fn what_cannot_work_is_refused_by_name() {
-    let mut world = World::new();
+async fn what_cannot_work_is_refused_by_name(kind: Kind) {
+    let mut world = World::new(kind).await;
     put(world.path(), "in.ndjson", "");
     put(world.path(), "there.ndjson", "");
     let out = json!({ "name": "out.ndjson" });
@@ -279,9 +296,8 @@ async fn what_cannot_work_is_refused_by_name() {
     }
 }
 
-#[tokio::test]
-async fn limits_hold_by_name() {
-    let mut world = World::new();
+async fn limits_hold_by_name(kind: Kind) {
+    let mut world = World::new(kind).await;
     (
         world.options.items_max,
         world.options.records_max,
@@ -303,7 +319,7 @@ async fn limits_hold_by_name() {
         json!({ "collection": "d", "input": "in.ndjson", "output": { "name": "o.ndjson" } });
     assert_eq!(world.run(&request).await.unwrap_err(), "limit items_max 4");
     assert_eq!(
-        records(&world.collections, "d"),
+        records(&world.collections, "d").await,
         Held::new(),
         "nothing was applied"
     );
@@ -327,28 +343,20 @@ async fn limits_hold_by_name() {
     world.run(&into("third")).await.unwrap();
 }
 
-#[tokio::test]
-async fn another_tenant_and_another_collection_have_records_of_their_own() {
-    let mut world = World::new();
+async fn another_tenant_and_another_collection_have_records_of_their_own(kind: Kind) {
+    let mut world = World::new(kind).await;
     world
         .outcomes(json!([{ "op": "create", "key": "a", "record": {} }]))
         .await;
     let other = Tenant::parse("acme2").unwrap();
-    assert_eq!(
-        world
-            .collections
-            .view()
-            .read(&other, "c", None, 10)
-            .unwrap(),
-        []
-    );
-    for collection in ["", "cc", "C"] {
-        assert_eq!(records(&world.collections, collection), Held::new());
+    let mut view = world.collections.view(&other, "c").await.unwrap();
+    assert_eq!(view.next(10).await.unwrap(), Page::End);
+    for collection in ["c.", "cc", "C"] {
+        assert_eq!(records(&world.collections, collection).await, Held::new());
     }
 }
 
-#[tokio::test]
-async fn a_stop_anywhere_doubles_and_loses_nothing() {
+async fn a_stop_anywhere_doubles_and_loses_nothing(kind: Kind) {
     // Every change depends on those before it: doubled or left out, the outcomes differ.
     let items: Vec<Value> = (0..40)
         .map(|n| match n % 4 {
@@ -362,7 +370,7 @@ async fn a_stop_anywhere_doubles_and_loses_nothing() {
     let mut seen: Option<(String, Held)> = None;
     for stop_at in 1..=24 {
         for inline in [true, false] {
-            let mut world = World::new();
+            let mut world = World::new(kind).await;
             world.options.batch_items = 2;
             put(world.path(), "in.ndjson", &text);
             let mut request = json!({ "collection": "c", "output": { "name": "out.ndjson" } });
@@ -392,7 +400,7 @@ async fn a_stop_anywhere_doubles_and_loses_nothing() {
             }
             let lines = lines(world.path(), "out.ndjson");
             let outcomes = lines.iter().map(word).collect::<Vec<_>>().join(", ");
-            let now = (outcomes, records(&world.collections, "c"));
+            let now = (outcomes, records(&world.collections, "c").await);
             assert_eq!(
                 seen.get_or_insert_with(|| now.clone()),
                 &now,
@@ -404,9 +412,8 @@ async fn a_stop_anywhere_doubles_and_loses_nothing() {
     }
 }
 
-#[tokio::test]
-async fn an_older_claim_writes_no_more() {
-    let world = World::new();
+async fn an_older_claim_writes_no_more(kind: Kind) {
+    let world = World::new(kind).await;
     let request = json!({ "collection": "c", "items": [{ "op": "create", "key": "a", "record": {} }], "output": { "name": "out.ndjson" } });
     let stop = || Caller::<Checkpoint> {
         stop_at: Some(1),
@@ -428,9 +435,8 @@ async fn an_older_claim_writes_no_more() {
     );
 }
 
-#[tokio::test]
-async fn an_input_that_changed_ends_the_request() {
-    let world = World::new();
+async fn an_input_that_changed_ends_the_request(kind: Kind) {
+    let world = World::new(kind).await;
     put(
         world.path(),
         "in.ndjson",
@@ -465,7 +471,7 @@ async fn an_input_that_changed_ends_the_request() {
 
 #[tokio::test]
 async fn collections_are_opened_once_and_by_their_format() {
-    let world = World::new();
+    let world = World::new(Kind::Embedded).await;
     let again = Collections::open(world.path()).unwrap_err().to_string();
     assert!(
         again.ends_with("/collections` is in use by this or another process"),

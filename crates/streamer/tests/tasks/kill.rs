@@ -136,7 +136,7 @@ async fn a_killed_process_doubles_and_loses_nothing() {
         }
         kills += 1;
         let (_, collections) = bulk(dir.path());
-        let found = records(&collections, "c");
+        let found = records(&collections, "c").await;
         let whole = (applied..=ITEMS)
             .step_by(BATCH)
             .any(|count| after(count) == found);
@@ -147,7 +147,7 @@ async fn a_killed_process_doubles_and_loses_nothing() {
     }
     assert!(kills >= 4, "{kills} kills");
     let (bulk, collections) = bulk(dir.path());
-    assert_eq!(records(&collections, "c"), after(ITEMS));
+    assert_eq!(records(&collections, "c").await, after(ITEMS));
     let lines = lines(dir.path(), "out.ndjson");
     assert_eq!(lines.len() as u64, ITEMS);
     for (n, line) in (0..).zip(&lines) {

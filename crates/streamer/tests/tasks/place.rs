@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use streamer::objects::{Objects, Tenant, WorkId};
-use streamer::tasks::bulk_operation::Collections;
+use streamer::tasks::bulk_operation::{Collections, Page};
 use streamer::tasks::claim::{Flow, Hooks, Job};
 use streamer::tasks::failure::Failure;
 
@@ -57,18 +57,64 @@ pub(crate) fn lines(dir: &Path, name: &str) -> Vec<Value> {
 pub(crate) type Held = BTreeMap<String, (u64, String)>;
 
 /// What a collection holds.
-pub(crate) fn records(collections: &Collections, name: &str) -> Held {
-    let (view, mut all, mut after) = (collections.view(), BTreeMap::new(), None);
+pub(crate) async fn records(collections: &Collections, name: &str) -> Held {
+    let mut view = collections.view(&tenant(), name).await.unwrap();
+    let mut all = BTreeMap::new();
     loop {
-        let page = view.read(&tenant(), name, after.as_deref(), 7).unwrap();
-        let Some(last) = page.last() else { return all };
-        after = Some(last.key.clone());
-        all.extend(
-            page.into_iter()
-                .map(|record| (record.key, (record.version, record.text))),
-        );
+        match view.next(7).await.unwrap() {
+            Page::Records(page) => all.extend(
+                page.into_iter()
+                    .map(|record| (record.key, (record.version, record.text))),
+            ),
+            Page::End => break,
+            Page::Moved => panic!("nobody changes `{name}` now"),
+        }
+    }
+    assert_eq!(view.records(), all.len() as u64);
+    all
+}
+
+/// A kind of place of records; each passes the same tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Embedded,
+    #[cfg(feature = "lambda")]
+    Table,
+}
+
+impl Kind {
+    /// Empty collections of this kind, for objects in `dir`.
+    pub(crate) async fn collections(self, dir: &Path) -> Collections {
+        match self {
+            Self::Embedded => Collections::open(dir).unwrap(),
+            #[cfg(feature = "lambda")]
+            Self::Table => crate::table::collections().await,
+        }
     }
 }
+
+/// Each of these tests runs at each kind of place.
+macro_rules! at_each_kind {
+    ($($test:ident),+ $(,)?) => {
+        mod embedded {
+            $(#[tokio::test]
+            async fn $test() {
+                Box::pin(super::$test(crate::place::Kind::Embedded)).await;
+            })+
+        }
+
+        #[cfg(feature = "lambda")]
+        mod table {
+            $(#[tokio::test]
+            async fn $test() {
+                if crate::tables::local().await.is_some() {
+                    Box::pin(super::$test(crate::place::Kind::Table)).await;
+                }
+            })+
+        }
+    };
+}
+pub(crate) use at_each_kind;
 
 /// What is left below `work`.
 pub(crate) fn left(dir: &Path) -> Vec<String> {

@@ -7,12 +7,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::batch::{Applied, Batch, Position, Target};
 use super::lines::{Lines, Place};
 use super::request::{Asked, BulkOperation, Changes};
 use super::rule::{Change, Counts};
-use super::store::{Applied, Batch, Collections, Position, Target};
+use super::store::Collections;
 use crate::objects::{Objects, Tenant, WorkId};
-use crate::tasks::claim::{Ended, Flow, Hooks, Job, blocking, percentage};
+use crate::tasks::claim::{Ended, Flow, Hooks, Job, percentage};
 use crate::tasks::failure::Failure;
 use crate::tasks::work::{self, Publication, Work};
 
@@ -32,7 +33,7 @@ pub struct Options {
     pub records_max: u64,
     /// Most collections of a tenant (100).
     pub collections_max: usize,
-    /// Most changes that are applied with one `fdatasync` (500).
+    /// Most changes that are applied with one write (500).
     pub batch_items: usize,
     /// Bytes of records after which a batch takes no more changes (4 MiB).
     pub batch_bytes: usize,
@@ -131,9 +132,12 @@ impl Source<'_> {
 }
 
 impl Bulk {
-    /// Over `collections` and `objects`, within `options`.
+    /// Over `collections` and `objects`, within `options` and the batches that the collections take.
     #[must_use]
-    pub fn new(objects: Objects, collections: Collections, options: Options) -> Self {
+    pub fn new(objects: Objects, collections: Collections, mut options: Options) -> Self {
+        let most = collections.store.batch_max();
+        options.batch_items = options.batch_items.min(most.items);
+        options.batch_bytes = options.batch_bytes.min(most.bytes);
         Self {
             objects,
             collections,
@@ -190,8 +194,7 @@ impl Bulk {
         };
         let mut staging = work.stage().await?;
         for n in 0..position.chunks {
-            let (collections, id) = (self.collections.clone(), job.request_id.clone());
-            let outcomes = blocking(move || collections.outcomes(&id, n)).await?;
+            let outcomes = self.collections.store.outcomes(&job.request_id, n).await?;
             staging.write(&outcomes).await?;
             let (done, all) = (u64::from(n), u64::from(position.chunks));
             let percentage = percentage(APPLIED, 1000, done, all);
@@ -221,8 +224,7 @@ impl Bulk {
     /// [`Failure::Storage`].
     pub async fn abandon(&self, request_id: &WorkId) -> Result<(), Failure> {
         // First: a start finds what is left by the folder of work.
-        let (collections, id) = (self.collections.clone(), request_id.clone());
-        blocking(move || collections.forget(&id)).await?;
+        self.collections.store.forget(request_id).await?;
         work::abandon(&self.objects, request_id).await
     }
 
@@ -251,8 +253,8 @@ impl Bulk {
         asked: &Asked<'_>,
         input: Option<&ObjectMeta>,
     ) -> Result<Option<Position>, Failure> {
-        let (collections, id) = (self.collections.clone(), job.request_id.clone());
-        let known = blocking(move || collections.position(&id)).await?;
+        let (store, id) = (&self.collections.store, &job.request_id);
+        let known = store.position(id).await?;
         let version = input.map(|input| self.objects.version(input));
         let items = match (&asked.changes, input, &known) {
             (_, _, Some(known)) => known.items,
@@ -275,9 +277,7 @@ impl Bulk {
             counts: Counts::default(),
             chunks: 0,
         };
-        let (collections, id) = (self.collections.clone(), job.request_id.clone());
-        let taken = blocking(move || collections.take(&id, position)).await?;
-        match (taken, &asked.changes) {
+        match (store.take(id, position).await?, &asked.changes) {
             (Some(taken), Changes::Object(name)) if taken.input != version => {
                 Err(Failure::InputChanged(name.clone()))
             }
@@ -299,10 +299,8 @@ impl Bulk {
             collection: job.request.collection.clone(),
         };
         while let Some(batch) = source.batch(position.next, &self.options).await? {
-            let (collections, options) = (self.collections.clone(), self.options.clone());
-            let (target, id) = (target.clone(), job.request_id.clone());
-            let applied =
-                blocking(move || collections.apply(&target, &id, &position, &batch, &options));
+            let (store, id) = (&self.collections.store, &job.request_id);
+            let applied = store.apply(&target, id, &position, batch, &self.options);
             position = match applied.await? {
                 Applied::Done(position) => position,
                 Applied::Fenced => return Ok(None),

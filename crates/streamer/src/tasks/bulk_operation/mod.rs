@@ -5,17 +5,24 @@
 //!
 //! # Interruption
 //! [`Collections`] writes the effects of some changes, their outcomes and how far the request is in one atomic batch that is
-//! synced before anything is said of it. A later claim reads how far the request is from the same place, so that no
+//! durable before anything is said of it. A later claim reads how far the request is from the same place, so that no
 //! change is applied twice or left out, whenever the process died.
 
 mod request;
 mod rule;
 mod lines;
+mod batch;
 mod store;
+#[cfg(feature = "embedded")]
+mod embedded;
+#[cfg(feature = "lambda")]
+mod dynamodb;
 mod engine;
 
+#[cfg(feature = "embedded")]
+pub use embedded::OpenError;
 pub use engine::{Bulk, Checkpoint, Options, Outcome};
 pub(super) use request::checked_collection;
 pub use request::{BulkOperation, COLLECTION_BYTES_MAX, Item, KEY_BYTES_MAX, Op};
 pub use rule::Counts;
-pub use store::{Collections, OpenError, Record, View};
+pub use store::{Collections, Page, Record, View};
