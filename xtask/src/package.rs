@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-use crate::steps::{run_with, target};
+use crate::steps::{run, run_with, target};
 
 const BUILD: &str = "cargo build --locked --profile lambda -p streamer --no-default-features --features lambda --bin bootstrap";
 const FOLDER: &str = "target/package";
@@ -14,8 +14,8 @@ const GLIBC_MAX: (u32, u32) = (2, 34);
 /// Builds the binary of all roles, checks that Lambda can load it, and packs it.
 pub(crate) fn run_package() -> Result<(), String> {
     let built = target()?.join("lambda/bootstrap");
-    let (rust, c) = without_places()?;
-    run_with(BUILD, &[("RUSTFLAGS", &rust), ("CFLAGS", &c)])?;
+    let (rustc, c) = without_places()?;
+    run_with(BUILD, &[("RUSTC_WRAPPER", &rustc), ("CFLAGS", &c)])?;
     check_glibc(&built)?;
     let io = |error: std::io::Error| format!("{FOLDER}: {error}");
     fs::create_dir_all(FOLDER).map_err(io)?;
@@ -26,7 +26,7 @@ pub(crate) fn run_package() -> Result<(), String> {
     fs::copy(&built, &file).map_err(io)?;
     // The same bytes for the same binary: no time, no owner.
     let touch = format!("touch -d 1980-01-01T00:00:00Z {}", file.display());
-    run_with(&touch, &[])?;
+    run(&touch)?;
     _ = fs::remove_file(&zip);
     let status = Command::new("zip")
         .args(["-9", "-X", "-q", "-j"])
@@ -47,7 +47,9 @@ pub(crate) fn run_package() -> Result<(), String> {
     Ok(())
 }
 
-/// What has rustc and the C compiler write of a file how it is called, not where this machine has it.
+/// A rustc, and flags of the C compiler, that write of a file how it is called, not where this machine has it.
+///
+/// Flags of rustc itself would be in the names of all symbols, and those differ from place to place then.
 fn without_places() -> Result<(String, String), String> {
     let here = env::current_dir().map_err(|error| format!("no current directory: {error}"))?;
     let home = env::var_os("CARGO_HOME").map(PathBuf::from);
@@ -58,7 +60,13 @@ fn without_places() -> Result<(String, String), String> {
         let one = |(place, name): &(PathBuf, &str)| format!("{flag}={}={name}", place.display());
         places.iter().map(one).collect::<Vec<_>>().join(" ")
     };
-    Ok((flags("--remap-path-prefix"), flags("-ffile-prefix-map")))
+    let script = format!("#!/bin/sh\nexec \"$@\" {}\n", flags("--remap-path-prefix"));
+    let wrapper = target()?.join("rustc-without-places");
+    let written = fs::create_dir_all(target()?).and_then(|()| fs::write(&wrapper, script));
+    written.map_err(|error| format!("{}: {error}", wrapper.display()))?;
+    run(&format!("chmod +x {}", wrapper.display()))?;
+    let wrapper = wrapper.to_string_lossy().into_owned();
+    Ok((wrapper, flags("-ffile-prefix-map")))
 }
 
 fn check_glibc(built: &Path) -> Result<(), String> {

@@ -153,8 +153,7 @@ pub(crate) fn schemas() -> Result<(), String> {
 pub(crate) fn aws() -> Result<(), String> {
     package::run_package()?;
     foreign_clients()?;
-    let here = std::env::current_dir().map_err(|error| format!("no directory: {error}"))?;
-    let bootstrap = here.join(package::BUILT);
+    let bootstrap = target()?.join("lambda/bootstrap");
     run_with(
         "cargo test -p streamer --features lambda --test lambda -- journey:: cancel_that throttled",
         &[

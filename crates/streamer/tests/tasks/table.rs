@@ -147,7 +147,7 @@ async fn a_claim_that_never_had_its_answer_is_gone_on_from_what_it_wrote() {
     let mut losing = Losing {
         relay: &world.relay,
         // As many as there are tries.
-        next: vec![vec![Fault::AnswerLost; 6]],
+        next: vec![(0..6).map(|_| Fault::AnswerLost).collect()],
     };
     let failure = world.bulk.run(&first, &mut losing).await;
     assert!(failure.unwrap_err().is_retryable());
