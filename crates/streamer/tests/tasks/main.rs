@@ -15,7 +15,6 @@ mod dynamodb_local;
 mod tables;
 #[cfg(feature = "lambda")]
 #[path = "../../../lift-aws/tests/shared/relay.rs"]
-#[expect(dead_code, reason = "nobody counts calls here")]
 mod relay;
 #[cfg(feature = "lambda")]
 mod table;
