@@ -13,6 +13,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::files::sync_dir;
 use crate::layout;
+use crate::numbers::{take, u8, u16, u32, u64};
 use crate::report::{Lost, Report};
 
 /// What ends each batch in a journal of the database's format 3.
@@ -276,35 +277,11 @@ fn item<'a>(rest: &mut &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
         return None;
     };
     let _keyspace = u64(rest)?;
-    let key_bytes = u16::from_le_bytes(*array(rest)?);
+    let key_bytes = u16(rest)?;
     let _value_bytes = u32(rest)?;
     let value_bytes = u32(rest)?;
     let key = take(rest, usize::from(key_bytes))?;
     Some((key, take(rest, usize::try_from(value_bytes).ok()?)?))
-}
-
-fn take<'a>(rest: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
-    let (taken, after) = rest.split_at_checked(len)?;
-    *rest = after;
-    Some(taken)
-}
-
-fn array<'a, const N: usize>(rest: &mut &'a [u8]) -> Option<&'a [u8; N]> {
-    let (taken, after) = rest.split_first_chunk()?;
-    *rest = after;
-    Some(taken)
-}
-
-fn u8(rest: &mut &[u8]) -> Option<u8> {
-    array::<1>(rest).map(|[byte]| *byte)
-}
-
-fn u32(rest: &mut &[u8]) -> Option<u32> {
-    array(rest).copied().map(u32::from_le_bytes)
-}
-
-fn u64(rest: &mut &[u8]) -> Option<u64> {
-    array(rest).copied().map(u64::from_le_bytes)
 }
 
 #[cfg(test)]

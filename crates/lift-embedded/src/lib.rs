@@ -16,6 +16,8 @@
 #![warn(missing_docs)]
 
 mod layout;
+mod numbers;
+mod archive;
 mod manifest;
 mod index;
 mod recent;

@@ -438,3 +438,75 @@ async fn a_damaged_list_of_tables_is_refused() {
         fs::remove_dir_all(&bent).unwrap();
     }
 }
+
+/// A closed store all of which is in tables, each a few KiB long.
+async fn packed(dir: &Path) -> History {
+    let history = filled(dir).await;
+    lift_embedded::compact(dir).unwrap();
+    history
+}
+
+/// Where a table's contents begin, and where what says so begins: `SFA!`, 1, 0, a checksum (16
+/// bytes), where the contents begin (u64), and their length (u64), which nothing reads.
+fn contents(table: &[u8]) -> (usize, usize) {
+    let trailer = table.len() - 38;
+    assert_eq!(&table[trailer..trailer + 6], b"SFA!\x01\0");
+    let begin = table[trailer + 22..trailer + 30].try_into().unwrap();
+    (usize::try_from(u64::from_le_bytes(begin)).unwrap(), trailer)
+}
+
+#[tokio::test]
+async fn a_table_whose_contents_are_bent_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, bent) = (dir.path().join("whole"), dir.path().join("bent"));
+    packed(&whole).await;
+    let table = tables(&whole).remove(0);
+    let name = table.strip_prefix(&whole).unwrap().to_owned();
+    let bytes = fs::read(&table).unwrap();
+    let (begin, trailer) = contents(&bytes);
+    copy(&whole, &bent);
+    // The upper bits: what a length becomes by them is more than there is room for.
+    let count = begin..begin + 8;
+    let sections = (begin + 8..trailer).step_by(5);
+    for at in count.chain(sections).chain(trailer..bytes.len() - 8) {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 0x80;
+        is_refused(&bent, &name, &damaged, &format!("byte {at}"));
+    }
+    for cut in [0, 1, 37, 38, begin, begin + 8, trailer, bytes.len() - 1] {
+        is_refused(&bent, &name, &bytes[..cut], &format!("cut to {cut}"));
+    }
+}
+
+/// Has both ways in refuse a store one of whose tables has become this.
+fn is_refused(dir: &Path, name: &Path, table: &[u8], place: &str) {
+    fs::write(dir.join(name), table).unwrap();
+    for opened in [
+        EmbeddedTasks::open(dir, &Options::default()).map(drop),
+        EmbeddedTasks::salvage(dir).map(drop),
+    ] {
+        let Err(error @ OpenError::Damaged { .. }) = opened else {
+            panic!("{place}: {opened:?}");
+        };
+        let said = lift::error::chain(&error);
+        assert!(said.contains(name.to_str().unwrap()), "{place}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_was_never_finished_is_no_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, left) = (dir.path().join("whole"), dir.path().join("left"));
+    let history = packed(&whole).await;
+    let bytes = fs::read(tables(&whole).remove(0)).unwrap();
+    // A process that is killed while it writes one leaves it, and no list names it.
+    let unfinished = left.join("store/db/keyspaces/1/tables/999999");
+    for cut in [0, 20, bytes.len() / 2] {
+        copy(&whole, &left);
+        fs::write(&unfinished, &bytes[..cut]).unwrap();
+        let said = check(&left, &history, &format!("cut to {cut}")).await;
+        assert!(matches!(said, Said::Whole), "{said:?}");
+        assert!(!unfinished.exists());
+        fs::remove_dir_all(&left).unwrap();
+    }
+}
