@@ -51,7 +51,14 @@ pub(crate) struct Mended {
 /// Looks at every journal in `database`, and takes out of it what the database must not meet.
 pub(crate) fn mend(database: &Path, aside: &Path, report: &mut Report) -> io::Result<Mended> {
     let mut mended = Mended::default();
-    for (_, path) in journals(database)? {
+    let journals = journals(database)?;
+    if journals.is_empty() {
+        // Without one the database counts from zero: what is in tables is not met in order, and
+        // hides what is written from then on.
+        fs::File::create_new(database.join("0.jnl"))?.sync_all()?;
+        sync_dir(database)?;
+    }
+    for (_, path) in journals {
         let bytes = fs::read(&path)?;
         let mut scan = scan(&bytes);
         distrust_order(&mut scan);

@@ -257,11 +257,14 @@ pub(crate) fn open_database(
     }
 }
 
-pub(crate) fn last_commit(rows: &Keyspace) -> fjall::Result<u64> {
-    let number = rows.get(layout::COMMIT)?;
-    Ok(number
-        .and_then(|bytes| <[u8; 8]>::try_from(&*bytes).ok())
-        .map_or(0, u64::from_be_bytes))
+fn last_commit(rows: &Keyspace) -> fjall::Result<u64> {
+    Ok(commit_number(rows.get(layout::COMMIT)?.as_deref()))
+}
+
+/// The number in the row of the last commit; none was made where there is no such row.
+pub(crate) fn commit_number(row: Option<&[u8]>) -> u64 {
+    row.and_then(|bytes| bytes.try_into().ok())
+        .map_or(0, u64::from_be_bytes)
 }
 
 /// Whether what is read in order is the same both ways: a table whose index is damaged may end early

@@ -8,7 +8,7 @@ use fjall::{Database, Guard, Keyspace, PersistMode};
 use crate::files::{Format, Layout, sync_dir};
 use crate::journal;
 use crate::layout;
-use crate::open::{OpenError, Options, last_commit, open_database};
+use crate::open::{OpenError, Options, commit_number, open_database};
 use crate::report::{Gap, Report};
 use crate::witness::Witness;
 
@@ -27,7 +27,7 @@ pub(crate) fn salvage(dir: &Path) -> Result<Report, OpenError> {
     let (database, rows) = open_database(&files, &Options::default())?;
     let witnessed = witness.read().unwrap_or(0);
     // The row may lie in the part that cannot be read; nothing is known then of commits at the end.
-    let last = last_commit(&rows).unwrap_or(witnessed);
+    let last = met_commit(&rows).unwrap_or(witnessed);
     let settled = mended.settle(witnessed.saturating_sub(last), &mut report);
     settled.map_err(|error| files.error(error))?;
     let unfinished = files.unfinished();
@@ -56,6 +56,13 @@ pub(crate) fn salvage(dir: &Path) -> Result<Report, OpenError> {
         .and_then(|()| sync_dir(dir));
     moved.map_err(|error| files.error(error))?;
     Ok(report)
+}
+
+/// The last commit as the copying meets it, which asks no table's filter: a bent one must not hide
+/// that later commits are missing.
+fn met_commit(rows: &Keyspace) -> fjall::Result<u64> {
+    let met = rows.prefix(layout::COMMIT).next().map(Guard::value);
+    Ok(commit_number(met.transpose()?.as_deref()))
 }
 
 /// Copies rows from the front until one cannot be read, then from the back until one cannot.

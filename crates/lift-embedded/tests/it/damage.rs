@@ -319,6 +319,43 @@ async fn a_journal_that_is_gone_is_missed() {
     );
 }
 
+#[tokio::test]
+async fn a_journal_that_is_gone_takes_no_table_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let history = packed(dir.path()).await;
+    fs::remove_file(journal(dir.path())).unwrap();
+    let said = check(dir.path(), &history, "no journal").await;
+    assert!(matches!(said, Said::Whole), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_salvage_misses_the_journal_also_where_a_filter_is_bent() {
+    let dir = tempfile::tempdir().unwrap();
+    packed(dir.path()).await;
+    let store = EmbeddedTasks::open(dir.path(), &Options::default()).unwrap();
+    stored(&store, 1_000_000).await;
+    store.close().await.unwrap();
+    drop(store);
+    fs::remove_file(journal(dir.path())).unwrap();
+    let table = tables(dir.path()).remove(0);
+    let mut bytes = fs::read(&table).unwrap();
+    let (begin, trailer) = contents(&bytes);
+    // A section's name comes after its place and its length, and the name's own length.
+    let name = bytes[begin..trailer]
+        .windows(6)
+        .position(|name| name == b"filter");
+    let place = begin + name.unwrap() - 18;
+    let place = u64::from_le_bytes(bytes[place..place + 8].try_into().unwrap());
+    bytes[usize::try_from(place).unwrap() + 40] ^= 1;
+    fs::write(&table, bytes).unwrap();
+    let report = EmbeddedTasks::salvage(dir.path()).unwrap();
+    assert_eq!(
+        (report.records, report.commits_lost),
+        (TASKS, 1),
+        "{report}"
+    );
+}
+
 /// A closed store with more than fits into memory, so that most of it lies in tables.
 async fn filled_tables(dir: &Path) -> History {
     let mut history = filled(dir).await;
