@@ -509,6 +509,24 @@ async fn collections_are_opened_once_and_by_their_format() {
         let error = lift::error::chain(&Collections::open(dir.path()).unwrap_err());
         assert!(error.contains("has another checksum"), "{error}");
     }
+    std::fs::write(&list, whole).unwrap();
+    // The database's own table of keyspaces: one byte of how many sections it has.
+    let table = dir.path().join("collections/db/keyspaces/0/tables/0");
+    let whole = std::fs::read(&table).unwrap();
+    let contents = whole.windows(4).rposition(|four| four == b"TOC!").unwrap();
+    let mut bent = whole.clone();
+    bent[contents + 7] ^= 0x80;
+    std::fs::write(&table, bent).unwrap();
+    let error = lift::error::chain(&Collections::open(dir.path()).unwrap_err());
+    assert!(error.contains(table.to_str().unwrap()), "{error}");
+    std::fs::write(&table, whole).unwrap();
+    let journals = std::fs::read_dir(dir.path().join("collections/db")).unwrap();
+    let journals = journals.map(|entry| entry.unwrap().path());
+    for journal in journals.filter(|path| path.extension().is_some_and(|end| end == "jnl")) {
+        std::fs::remove_file(journal).unwrap();
+    }
+    let error = lift::error::chain(&Collections::open(dir.path()).unwrap_err());
+    assert!(error.contains("their files are missing"), "{error}");
     std::fs::remove_dir_all(dir.path().join("collections/db")).unwrap();
     let error = lift::error::chain(&Collections::open(dir.path()).unwrap_err());
     assert!(error.contains("their files are missing"), "{error}");

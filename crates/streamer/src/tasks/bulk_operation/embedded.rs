@@ -82,6 +82,20 @@ impl std::fmt::Debug for Snapshot {
     }
 }
 
+/// Whether that is there without which the database would quietly begin empty, or count from zero
+/// beside what is in its tables.
+fn has_files(database: &Path) -> io::Result<bool> {
+    if !database.join("version").try_exists()? {
+        return Ok(false);
+    }
+    for entry in std::fs::read_dir(database)? {
+        if entry?.path().extension().is_some_and(|end| end == "jnl") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 impl Collections {
     /// Opens `dir/collections`, or makes it.
     ///
@@ -105,8 +119,7 @@ impl Collections {
             Err(error) if error.kind() == io::ErrorKind::NotFound => true,
             Err(error) => return Err(failed(error)),
         };
-        // The database would quietly begin empty.
-        if !is_new && !files.join("version").exists() {
+        if !is_new && !has_files(&files).map_err(failed)? {
             return Err(damaged("their files are missing".into()));
         }
         if !is_new && let Some(wrong) = damaged_tables(&files).map_err(failed)? {
