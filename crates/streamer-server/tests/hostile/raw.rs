@@ -29,8 +29,12 @@ pub(crate) enum End {
 
 impl Raw {
     pub(crate) async fn connect(address: &str) -> io::Result<Self> {
+        Self::connect_with(address, RECEIVE_BUFFER_BYTES).await
+    }
+
+    async fn connect_with(address: &str, receive_buffer_bytes: u32) -> io::Result<Self> {
         let socket = TcpSocket::new_v4()?;
-        socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
+        socket.set_recv_buffer_size(receive_buffer_bytes)?;
         let address: SocketAddr = address.parse().map_err(io::Error::other)?;
         let stream = socket.connect(address).await?;
         stream.set_nodelay(true)?;
@@ -40,9 +44,17 @@ impl Raw {
 
     /// A WebSocket whose client then breaks the rules.
     pub(crate) async fn upgraded(address: &str, token: &str) -> Self {
-        let mut raw = within("a TCP connection", Self::connect(address))
-            .await
-            .unwrap();
+        Self::upgraded_with(address, token, RECEIVE_BUFFER_BYTES).await
+    }
+
+    /// Such a WebSocket, for which the kernel keeps so much unread.
+    pub(crate) async fn upgraded_with(
+        address: &str,
+        token: &str,
+        receive_buffer_bytes: u32,
+    ) -> Self {
+        let connecting = Self::connect_with(address, receive_buffer_bytes);
+        let mut raw = within("a TCP connection", connecting).await.unwrap();
         let head = format!(
             "GET / HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\

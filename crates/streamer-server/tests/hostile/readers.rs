@@ -13,6 +13,9 @@ use crate::support::{orders, within};
 const ENDED: usize = 20;
 /// Answers that each asks for: more than its queue and the kernel's buffers hold.
 const ECHOES: usize = 20;
+/// What the kernel keeps unread for each, twice over: what it has for TCP is shared with the server,
+/// and ten thousand clients must not use that up.
+const RECEIVE_BUFFER_BYTES: u32 = 8 * 1024;
 /// How many begin together: what they ask for is work, and this test is about what waits.
 const AT_ONCE: usize = 2;
 /// What one such client may cost, in KiB: its queue of 256, one frame being written, one being
@@ -56,7 +59,8 @@ async fn clients_that_never_read_are_let_go() {
             // Posts come first: a queue that is full of answers lets nothing more be asked.
             let flood = [text(&replays).repeat(2), text(&echo).repeat(ECHOES)].concat();
             let mut raws = crowd(AT_ONCE, readers, async |_| {
-                let mut raw = Raw::upgraded(&server.address, &token).await;
+                let mut raw =
+                    Raw::upgraded_with(&server.address, &token, RECEIVE_BUFFER_BYTES).await;
                 // Where many wait, one may be let go, and reset, while it still sends.
                 let sent = within("a flood", raw.send(&flood)).await.is_ok();
                 (raw, sent)
