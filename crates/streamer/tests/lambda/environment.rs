@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use crate::world::{DEADLINE, Setup, World};
 
 /// An environment that lacks nothing of a processor's.
-const WHOLE: [(&str, &str); 9] = [
+const WHOLE: [(&str, &str); 10] = [
     ("_HANDLER", "processor"),
     ("AWS_REGION", "eu-west-1"),
     ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
@@ -18,6 +18,7 @@ const WHOLE: [(&str, &str); 9] = [
     ("STREAMER_REQUESTS_TABLE", "requests"),
     ("STREAMER_BODIES_TABLE", "bodies"),
     ("STREAMER_CONNECTIONS_TABLE", "connections"),
+    ("STREAMER_COLLECTIONS_TABLE", "collections"),
     ("STREAMER_BUCKET", "bucket"),
     ("STREAMER_PROCESSOR", "processor:live"),
 ];

@@ -1,5 +1,6 @@
 //! In: requests of clients. Out: whether they are answered as on one machine.
 
+use lift_dev::feed::Entry;
 use serde_json::json;
 use streamer_client::options::Terms;
 use streamer_client::request::Update;
@@ -40,6 +41,31 @@ async fn the_journey_is_that_of_one_machine() {
     );
     let state = client.get(&id).await.unwrap().state;
     assert_eq!(format!("{state:?}"), "Completed");
+    let said = |function: &str, parts: &[&str]| {
+        world.count(|entry| {
+            matches!(entry, Entry::Log { function: of, line } if of == function && parts.iter().all(|part| line.contains(part)))
+        })
+    };
+    let of_it = format!(r#""request_id":"{id}""#);
+    world
+        .until(
+            "its end is counted, and its lines can be found",
+            async || {
+                said(
+                    "ProcessorFunction",
+                    &["lift_tasks_total", r#""outcome":"ok""#, "_aws"],
+                ) == 1
+                    && said(
+                        "ProcessorFunction",
+                        &[&of_it, "xray_trace_id", "function_request_id"],
+                    ) > 0
+                    && said(
+                        "MessageFunction",
+                        &["lift_requests_total", r#""action":"echo""#],
+                    ) == 1
+            },
+        )
+        .await;
 
     let missing = refused(&client, &aggregate("none.csv", "x.csv")).await;
     assert_eq!(missing, "NOT_FOUND");

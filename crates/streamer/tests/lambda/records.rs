@@ -10,7 +10,7 @@ const REQUESTS: usize = 12;
 #[tokio::test(flavor = "multi_thread")]
 async fn records_that_come_twice_and_out_of_order_run_each_request_once() {
     let disorderly = Setup {
-        faults: &["duplicate-records=60%", "reorder-records=60%"],
+        faults: &["duplicate-records=100%", "reorder-records=100%"],
         // Batches of several records.
         replaced: vec![
             (
