@@ -15,7 +15,13 @@ const GLIBC_MAX: (u32, u32) = (2, 34);
 pub(crate) fn run_package() -> Result<(), String> {
     let built = target()?.join("lambda/bootstrap");
     let (rustc, c) = without_places()?;
-    run_with(BUILD, &[("RUSTC_WRAPPER", &rustc), ("CFLAGS", &c)])?;
+    let env = [
+        ("RUSTC_WRAPPER", rustc.as_str()),
+        ("CFLAGS", &c),
+        // mimalloc writes down when it was compiled.
+        ("SOURCE_DATE_EPOCH", "315532800"),
+    ];
+    run_with(BUILD, &env)?;
     check_glibc(&built)?;
     let io = |error: std::io::Error| format!("{FOLDER}: {error}");
     fs::create_dir_all(FOLDER).map_err(io)?;
