@@ -153,6 +153,9 @@ pub(crate) fn schemas() -> Result<(), String> {
 pub(crate) fn aws() -> Result<(), String> {
     package::run_package()?;
     foreign_clients()?;
+    if !Path::new("tests/dynamodb-local/jars").exists() {
+        return Err("DynamoDB Local is not here: it needs Java 17 and Maven".to_owned());
+    }
     let bootstrap = target()?.join("lambda/bootstrap");
     run_with(
         "cargo test -p streamer --features lambda --test lambda -- journey:: cancel_that throttled",

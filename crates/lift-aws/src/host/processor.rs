@@ -69,7 +69,7 @@ pub struct Processor {
 /// Lambda invokes it again, which tells them.
 #[derive(Debug, thiserror::Error)]
 #[error("{0} connections have not been told how the request ended")]
-struct NotTold(usize);
+pub(super) struct NotTold(pub(super) usize);
 
 impl Processor {
     /// Runs requests of an app.

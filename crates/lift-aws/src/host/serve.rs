@@ -37,9 +37,8 @@ pub async fn serve(
         async move {
             let id = event.context.request_id.clone();
             let span = telemetry.begin(&id, event.context.xray_trace_id.as_deref());
-            let answered = Box::pin(invoke(&function, event)).instrument(span).await;
-            telemetry.end(&id);
-            answered
+            let _counts = telemetry.written_at_the_end(&id);
+            Box::pin(invoke(&function, event)).instrument(span).await
         }
     });
     Box::pin(lambda_runtime::run_concurrent(handler)).await

@@ -6,11 +6,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use lift::app::Runtime;
-use lift::error::chain;
+use lift::error::{StoreError, chain};
 use lift::task::record::Key;
 use serde::Serialize;
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::processor::NotTold;
 use super::{Starts, Work};
 use crate::dynamodb::tasks::{DynamoTasks, Waiting};
 use crate::event::Failure;
@@ -31,6 +33,8 @@ pub struct Sweeper {
     runtime: Runtime,
     tasks: Arc<DynamoTasks>,
     starts: Starts,
+    /// Held from a telling to what it owes: those of others are not mixed in.
+    telling: Arc<Mutex<()>>,
 }
 
 /// What a pass did, in requests.
@@ -55,11 +59,12 @@ impl Swept {
 impl Sweeper {
     /// Looks through `tasks`, which the runtime's own are.
     #[must_use]
-    pub const fn new(runtime: Runtime, tasks: Arc<DynamoTasks>, starts: Starts) -> Self {
+    pub fn new(runtime: Runtime, tasks: Arc<DynamoTasks>, starts: Starts) -> Self {
         Self {
             runtime,
             tasks,
             starts,
+            telling: Arc::default(),
         }
     }
 
@@ -104,11 +109,13 @@ impl Sweeper {
 
     /// A delivery of what has ended tells its connections.
     async fn tell(&self, key: &Key) -> Result<(), Failure> {
-        let told = async {
-            self.runtime.deliver(key).await?;
-            self.tasks.posted(key).await
-        };
-        told.await.map_err(|error| Failure::Backend(error.into()))
+        let backend = |error: StoreError| Failure::Backend(error.into());
+        let _alone = self.telling.lock().await;
+        self.runtime.deliver(key).await.map_err(backend)?;
+        match self.runtime.owed_now().await.len() {
+            0 => self.tasks.posted(key).await.map_err(backend),
+            owed => Err(Failure::Backend(NotTold(owed).into())),
+        }
     }
 }
 

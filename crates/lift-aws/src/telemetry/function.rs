@@ -11,7 +11,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use super::emf::{self, Emf};
 use super::logs::{self, Form, Invocation, Start};
 use super::traces::Traces;
-use super::xray::Daemon;
+use super::xray::{Daemon, TraceHeader};
 
 /// How a function is seen from outside.
 #[derive(Clone, Debug)]
@@ -105,10 +105,8 @@ impl Telemetry {
             emf::cold_start(&self.function);
             Start::Cold
         };
-        let root = trace.and_then(|trace| {
-            let mut parts = trace.split(';');
-            parts.find_map(|part| part.strip_prefix("Root="))
-        });
+        let header = trace.and_then(|trace| trace.parse::<TraceHeader>().ok());
+        let root = header.as_ref().map(TraceHeader::trace_id);
         logs::invocation_span(&Invocation {
             function_name: &self.function,
             function_request_id: request_id,
@@ -117,12 +115,28 @@ impl Telemetry {
         })
     }
 
-    /// Writes what an invocation has counted: the environment stands still once it has answered.
-    pub fn end(&self, request_id: &str) {
-        let of = [("function_request_id", request_id)];
-        let written = self
-            .emf
-            .flush(&mut io::stdout().lock(), self.clock.now(), &of);
+    /// What writes, once it is dropped, what an invocation has counted: the environment stands still
+    /// when it has answered, or failed.
+    pub fn written_at_the_end<'a>(&'a self, request_id: &'a str) -> Counts<'a> {
+        Counts {
+            telemetry: self,
+            request_id,
+        }
+    }
+}
+
+/// The metrics of an invocation under way.
+#[derive(Debug)]
+pub struct Counts<'a> {
+    telemetry: &'a Telemetry,
+    request_id: &'a str,
+}
+
+impl Drop for Counts<'_> {
+    fn drop(&mut self) {
+        let of = [("function_request_id", self.request_id)];
+        let Telemetry { emf, clock, .. } = self.telemetry;
+        let written = emf.flush(&mut io::stdout().lock(), clock.now(), &of);
         if let Err(error) = written {
             tracing::warn!(%error, "metrics were not written");
         }

@@ -25,6 +25,9 @@ const VALUE_BYTES_MAX: usize = 8 * 1024;
 /// It says again, without its causes, what the host has said of an invocation that failed.
 const SAID_ELSEWHERE: &str = "lambda_runtime::layers::panic";
 
+/// Says whole events, tokens and payloads included, below `INFO`.
+const INDISCREET: &str = "lambda_runtime";
+
 /// What lines are like.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -130,7 +133,12 @@ where
         } else {
             level
         };
-        *metadata.level() <= level && metadata.target() != SAID_ELSEWHERE
+        let target = metadata.target();
+        let level = match target.starts_with(INDISCREET) {
+            true => level.min(LevelFilter::INFO),
+            false => level,
+        };
+        *metadata.level() <= level && target != SAID_ELSEWHERE
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {

@@ -9,7 +9,7 @@ pub mod xray;
 pub mod traces;
 mod function;
 
-pub use function::{Config, NotInstalled, Telemetry};
+pub use function::{Config, Counts, NotInstalled, Telemetry};
 
 /// A text as JSON.
 fn quoted(text: &str) -> String {

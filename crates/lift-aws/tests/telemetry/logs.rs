@@ -265,3 +265,15 @@ fn many_threads_write_whole_lines() {
         .filter(|line| serde_json::from_str::<Value>(line).is_ok());
     assert_eq!(parsed.count(), 800);
 }
+
+#[test]
+fn whole_events_are_not_said_whatever_the_level() {
+    let said = lines(LevelFilter::TRACE, Form::Json, || {
+        tracing::trace!(target: "lambda_runtime::layers::api_response", body = "Bearer x", "raw event");
+        tracing::debug!(target: "lambda_runtime::runtime", body = "Bearer x", "event");
+        tracing::error!(target: "lambda_runtime::layers::panic", "Diagnostic");
+        tracing::trace!(target: "shop", "other");
+    });
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.contains("other"), "{said}");
+}

@@ -501,6 +501,7 @@ impl<'a> Run<'a> {
         if error.retry_kind() == Retry::Again
             && self.record.failures + 1 < self.inner.app.limits.tries
         {
+            tracing::Span::current().record("outcome", error.body().code.as_str());
             let claim = self.record.claim;
             let wait = retry::wait(self.record.failures + 1, crate::random::u64());
             let error = crate::error::chain(&error);

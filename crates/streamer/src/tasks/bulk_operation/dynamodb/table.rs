@@ -102,7 +102,14 @@ impl Reason {
 
     /// Whether the same transaction, made anew, may be written.
     fn is_others(&self) -> bool {
-        ["None", "ConditionalCheckFailed", "TransactionConflict"].contains(&self.code.as_str())
+        [
+            "None",
+            "ConditionalCheckFailed",
+            "TransactionConflict",
+            "ProvisionedThroughputExceeded",
+            "ThrottlingError",
+        ]
+        .contains(&self.code.as_str())
     }
 }
 
