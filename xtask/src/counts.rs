@@ -1,8 +1,8 @@
-//! Instructions per message: the programs that carry messages come in, counts beside their baseline go out.
+//! Instructions and allocations per message: the programs that carry messages come in, counts beside their baseline go out.
 //!
-//! Valgrind counts the instructions of a program that carries few messages and of the same that
-//! carries many; the difference is the messages' own. Neither the machine's load nor its clock
-//! speed is in it, so that a change of 2 % is the code's.
+//! Valgrind counts what a program does that carries few messages and the same that carries many;
+//! the difference is the messages' own. Neither the machine's load nor its clock speed is in it,
+//! so that a change of 2 % is the code's.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,19 +12,71 @@ use std::process::Command;
 
 use crate::steps::{self, install, target};
 
-/// Crates with an example `counts`, and its scenarios.
-const SCENARIOS: [(&str, &str); 5] = [
-    ("lift-gateway", "echo-1"),
-    ("lift-gateway", "echo-16"),
-    ("lift-gateway", "json-1"),
-    ("lift-gateway", "post"),
-    ("lift-aws", "echo"),
+/// Crates with an example `counts`, the features that it needs, and its scenarios.
+const PROGRAMS: [(&str, &str, &[(&str, Count)]); 2] = [
+    (
+        "lift-gateway",
+        "",
+        &[
+            ("echo-1", Count::Instructions),
+            ("echo-16", Count::Instructions),
+            ("json-1", Count::Instructions),
+            ("post", Count::Instructions),
+        ],
+    ),
+    (
+        "lift-aws",
+        "host",
+        &[
+            ("echo", Count::Instructions),
+            ("invoke", Count::Instructions),
+            ("invoke", Count::Allocations),
+        ],
+    ),
 ];
 const FEW: u32 = 1_024;
 const MANY: u32 = 11_264;
 const BASELINE: &str = "xtask/counts.txt";
 /// What a count may be off its baseline.
 const PER_CENT_OFF_MAX: f64 = 2.0;
+
+/// What is counted.
+#[derive(Clone, Copy)]
+enum Count {
+    Instructions,
+    Allocations,
+}
+
+impl Count {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Instructions => "instructions",
+            Self::Allocations => "allocations",
+        }
+    }
+
+    /// Valgrind's arguments, and what is before the number and after it where it says it.
+    fn tool(self) -> (&'static [&'static str], &'static str, &'static str) {
+        match self {
+            Self::Instructions => {
+                let tool = &[
+                    "--tool=cachegrind",
+                    "--cache-sim=no",
+                    "--cachegrind-out-file=/dev/null",
+                ];
+                (tool, "refs:", "")
+            }
+            Self::Allocations => {
+                let tool = &[
+                    "--tool=memcheck",
+                    "--leak-check=no",
+                    "--undef-value-errors=no",
+                ];
+                (tool, "total heap usage:", "allocs")
+            }
+        }
+    }
+}
 
 /// Counts all scenarios; compares the counts with the baseline, or has them be it: `write`.
 pub(crate) fn run(then: Option<&str>) -> Result<(), String> {
@@ -33,16 +85,16 @@ pub(crate) fn run(then: Option<&str>) -> Result<(), String> {
     }
     install("valgrind")?;
     let mut counts = BTreeMap::new();
-    for package in ["lift-gateway", "lift-aws"] {
+    for (package, features, scenarios) in PROGRAMS {
         steps::run(&format!(
-            "cargo build --quiet --profile counts --example counts --package {package}"
+            "cargo build --quiet --profile counts --example counts --package {package} --features={features}"
         ))?;
         let program = target()?.join("counts/examples/counts");
-        for (_, scenario) in SCENARIOS.iter().filter(|(of, _)| *of == package) {
-            let few = instructions(&program, scenario, FEW)?;
-            let many = instructions(&program, scenario, MANY)?;
+        for (scenario, count) in scenarios {
+            let few = counted(&program, scenario, *count, FEW)?;
+            let many = counted(&program, scenario, *count, MANY)?;
             let each = many.saturating_sub(few) / u64::from(MANY - FEW);
-            counts.insert(format!("{package} {scenario}"), each);
+            counts.insert(format!("{package} {scenario} {}", count.name()), each);
         }
     }
     if then.is_none() {
@@ -64,17 +116,17 @@ fn compare(counts: &BTreeMap<String, u64>) -> Result<(), String> {
         .filter_map(|(name, count)| Some((name, count.parse().ok()?)))
         .collect();
     let mut off = Vec::new();
-    eprintln!("instructions a message");
+    eprintln!("a message");
     for (name, count) in counts {
         let known = *baseline
             .get(name.as_str())
             .ok_or_else(|| format!("{BASELINE} has no line `{name}`"))?;
         let count = u32::try_from(*count).map_or(f64::INFINITY, f64::from);
         let per_cent = (count / known - 1.0) * 100.0;
-        eprintln!("  {name:24} {count:>8} {per_cent:+6.1} %");
+        eprintln!("  {name:36} {count:>8} {per_cent:+6.1} %");
         if per_cent.abs() > PER_CENT_OFF_MAX {
             off.push(format!(
-                "`{name}` takes {count} instructions a message, {per_cent:+.1} % of its baseline; if that is meant: cargo x counts write"
+                "`{name}`: {count} a message, {per_cent:+.1} % of its baseline; if that is meant: cargo x counts write"
             ));
         }
     }
@@ -85,14 +137,11 @@ fn compare(counts: &BTreeMap<String, u64>) -> Result<(), String> {
     }
 }
 
-/// The instructions of one run.
-fn instructions(program: &Path, scenario: &str, messages: u32) -> Result<u64, String> {
+/// What one run takes.
+fn counted(program: &Path, scenario: &str, count: Count, messages: u32) -> Result<u64, String> {
+    let (tool, before, after) = count.tool();
     let output = Command::new("valgrind")
-        .args([
-            "--tool=cachegrind",
-            "--cache-sim=no",
-            "--cachegrind-out-file=/dev/null",
-        ])
+        .args(tool)
         .arg(program)
         .args([scenario, &messages.to_string()])
         .output()
@@ -101,8 +150,12 @@ fn instructions(program: &Path, scenario: &str, messages: u32) -> Result<u64, St
     if !output.status.success() {
         return Err(format!("`counts {scenario}` failed: {said}"));
     }
-    let line = said.lines().find_map(|line| line.split_once("refs:"));
-    let digits = line.map(|(_, count)| count.replace([',', ' '], ""));
+    let line = said.lines().find_map(|line| line.split_once(before));
+    let number = line.and_then(|(_, rest)| match after {
+        "" => Some(rest),
+        after => rest.split_once(after).map(|(number, _)| number),
+    });
+    let digits = number.map(|number| number.replace([',', ' '], ""));
     digits
         .and_then(|digits| digits.parse().ok())
         .ok_or_else(|| format!("valgrind counted nothing: {said}"))

@@ -1,16 +1,17 @@
 //! What one message costs an app: a number of messages comes in, the action `echo` answers them and the program ends.
 //!
 //! `cargo x counts` runs it under Valgrind with two numbers of messages; the difference between the
-//! two counts of instructions is the messages' own: the gateway's event → the app's → envelope, all
-//! middleware, limits, action → the reply's text. A recorder of metrics and the rates of `streamer`
-//! are there as on a server; no log line is written.
+//! two counts of instructions, and of allocations, is the messages' own. `echo`: the gateway's event →
+//! the app's → envelope, all middleware, limits, action → the reply's text, as on a server, whose rates
+//! are there. `invoke`: the event's JSON → the proxy response's JSON, as on Lambda. A recorder of metrics
+//! is there; no log line is written.
 
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use lift::app::{App, Backends};
+use lift::app::{App, Backends, Runtime};
 use lift::clock::Clock;
 use lift::json::Json;
 use lift::limits::Limits;
@@ -22,9 +23,11 @@ use lift::registry::Connections;
 use lift::registry::memory::MemoryRegistry;
 use lift::task::memory::{MemoryResults, MemoryTasks};
 use lift_apigw::event::Event;
+use lift_aws::host::{Function, Invocation, by_address};
 use metrics::{
     Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
 };
+use tokio::time::Instant;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -39,21 +42,18 @@ fn main() -> Result<()> {
     runtime.block_on(async {
         match scenario.as_str() {
             "echo" => echo(messages).await,
+            "invoke" => invoke(messages).await,
             _ => Err("there is no such scenario".into()),
         }
     })
 }
 
-async fn echo(messages: usize) -> Result<()> {
-    let mut limits = Limits::default();
-    limits.connection_rate = Some("1000000/s".parse()?);
-    limits.user_rate = Some("1000000/s".parse()?);
-    limits.tenant_rate = Some("1000000/s".parse()?);
+fn app(limits: Limits) -> Runtime {
     let clock = Clock::system();
     let app = App::new().limits(limits).on("echo", async |payload: Json| {
         Ok::<_, std::convert::Infallible>(payload)
     });
-    let runtime = app.bind(Backends {
+    app.bind(Backends {
         tasks: Arc::new(MemoryTasks::default()),
         connections: Connections::new(MemoryRegistry::default()),
         connection_age_max: Duration::MAX,
@@ -62,7 +62,32 @@ async fn echo(messages: usize) -> Result<()> {
         outbound: Outbound::new(MemoryPosts::default()),
         results: Arc::new(MemoryResults::default()),
         clock,
-    });
+    })
+}
+
+/// The template of a deployment sets no rates: they would be calls of DynamoDB.
+async fn invoke(messages: usize) -> Result<()> {
+    let function = Function::Gateway(app(Limits::default()), by_address("eu-west-1"));
+    let event = event();
+    let invocation = Invocation {
+        until: Instant::now() + Duration::from_secs(29),
+        trace: None,
+    };
+    for _ in 0..messages {
+        let answer = function.invoke(event.as_bytes(), &invocation).await?;
+        if !answer.starts_with(br#"{"statusCode":200"#) {
+            return Err(String::from_utf8_lossy(&answer).into());
+        }
+    }
+    Ok(())
+}
+
+async fn echo(messages: usize) -> Result<()> {
+    let mut limits = Limits::default();
+    limits.connection_rate = Some("1000000/s".parse()?);
+    limits.user_rate = Some("1000000/s".parse()?);
+    limits.tenant_rate = Some("1000000/s".parse()?);
+    let runtime = app(limits);
     let event = event();
     let Event::Message(message) = Event::parse(event.as_bytes())? else {
         return Err("the event is no message".into());

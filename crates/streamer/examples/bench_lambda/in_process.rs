@@ -16,10 +16,10 @@ use crate::stand_in::StandIn;
 
 /// The argument that makes this program the one that is measured, whose output is a function's log.
 pub(crate) const MODE: &str = "in-process";
-const EVENTS: u32 = 100_000;
-const WARM_UP: u32 = 10_000;
+const EVENTS: u32 = 20_000;
+const WARM_UP: u32 = 2_000;
 /// Rounds, of which the fastest counts: the machine may have other things to do.
-const ROUNDS: u32 = 7;
+const ROUNDS: u32 = 15;
 const DEADLINE: Duration = Duration::from_secs(120);
 
 pub(crate) async fn figures(stand_in: &StandIn) -> Result<()> {

@@ -19,6 +19,10 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::Result;
 
+const ANSWER: &str = "{}";
+/// The answer's.
+const CRC32: u32 = 2_745_614_147;
+
 /// One HTTPS server; dropping it ends it.
 pub(crate) struct StandIn {
     /// `https://127.0.0.1:PORT`.
@@ -81,7 +85,11 @@ async fn answer(
 ) -> std::result::Result<Response<Full<Bytes>>, Infallible> {
     _ = request.into_body().collect().await;
     calls.fetch_add(1, Ordering::Relaxed);
-    let answered = Response::builder().header("content-type", "application/x-amz-json-1.0");
-    let answered = answered.body(Full::from("{}")).unwrap_or_default();
+    let answered = Response::builder()
+        .header("content-type", "application/x-amz-json-1.0")
+        // Go's SDK checks it.
+        .header("x-amz-crc32", CRC32)
+        .body(Full::from(ANSWER))
+        .unwrap_or_default();
     Ok(answered)
 }
