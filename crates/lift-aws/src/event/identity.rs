@@ -57,7 +57,7 @@ pub(super) fn encode(identity: &Identity) -> Fields<'static, Scalar<'static>> {
 
 pub(super) fn decode(context: Option<&Fields<'_, Scalar<'_>>>) -> Result<Identity, Invalid> {
     let context = context.ok_or(Invalid::Absent)?;
-    let value = |key: &'static str| context.get(key).map(ToString::to_string);
+    let value = |key: &'static str| context.get(key).map(text);
     let required = |key: &'static str| value(key).ok_or(Invalid::Missing(key));
     let owner = Owner::new(&required(TENANT)?, &required(USER)?)?;
     let permissions = value(PERMISSIONS)
@@ -69,4 +69,12 @@ pub(super) fn decode(context: Option<&Fields<'_, Scalar<'_>>>) -> Result<Identit
         permissions,
         expires_at: expires_at.map(Timestamp::from_millis),
     })
+}
+
+/// A value as text, which API Gateway makes of all of them.
+fn text<'a>(value: &'a Scalar<'_>) -> Cow<'a, str> {
+    match value.as_str() {
+        Some(text) => Cow::Borrowed(text),
+        None => Cow::Owned(value.to_string()),
+    }
 }

@@ -24,6 +24,8 @@ use lift_apigw::event::{Event, RequestContext};
 use lift_apigw::fields::{Params, Scalar};
 use lift_apigw::response::Response;
 
+/// What most answers fit, so that they are not moved while they are written.
+const ANSWER_BYTES: usize = 1_024;
 const SUBPROTOCOL: &str = "Sec-WebSocket-Protocol";
 
 /// The function failed; API Gateway acts on the text of an authorizer's error alone.
@@ -164,9 +166,8 @@ pub async fn handle(
         Event::Message(message) => {
             let connection = Arc::new(connection(&message.context)?);
             let (text, after) = answer(runtime, connection, &message.body).await;
-            let text = String::from_utf8_lossy(&text).into_owned();
             Ok(Handled {
-                body: write(&Response::ok().with_body(text)),
+                body: write(&Response::ok().with_body(String::from_utf8_lossy(&text))),
                 after: Some(after),
             })
         }
@@ -241,10 +242,10 @@ fn offered(headers: &Params<'_>) -> Vec<String> {
 }
 
 fn write(answer: &impl serde::Serialize) -> Bytes {
-    serde_json::to_vec(answer)
-        .map(Bytes::from)
-        .unwrap_or_else(|error| {
-            tracing::error!(%error, "an answer has no JSON form");
-            Bytes::new()
-        })
+    let mut json = Vec::with_capacity(ANSWER_BYTES);
+    if let Err(error) = serde_json::to_writer(&mut json, answer) {
+        tracing::error!(%error, "an answer has no JSON form");
+        json.clear();
+    }
+    Bytes::from(json)
 }

@@ -1,5 +1,6 @@
 //! In: an event's context. Out: the connection's address, which posts can be made to.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use lift::id::ConnectionId;
@@ -19,8 +20,8 @@ pub fn by_address(region: &str) -> Naming {
         let domain = &context.domain_name;
         let is_custom = !domain.starts_with(context.api_id.as_ref()) && !domain.contains(':');
         let host = match is_custom {
-            true => format!("{}.{own}", context.api_id),
-            false => domain.as_ref().to_owned(),
+            true => Cow::Owned(format!("{}.{own}", context.api_id)),
+            false => Cow::Borrowed(domain.as_ref()),
         };
         address::make(id, &host, stage).unwrap_or_else(|error| {
             tracing::error!(%error, "a connection that cannot be posted to");
