@@ -12,8 +12,10 @@ use std::process::Command;
 
 use crate::steps::{self, install, target};
 
+type Scenarios = &'static [(&'static str, Count)];
+
 /// Crates with an example `counts`, the features that it needs, and its scenarios.
-const PROGRAMS: [(&str, &str, &[(&str, Count)]); 2] = [
+const PROGRAMS: [(&str, &str, Scenarios); 2] = [
     (
         "lift-gateway",
         "",
