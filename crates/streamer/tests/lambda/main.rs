@@ -20,6 +20,7 @@ mod collections;
 mod deadline;
 mod environment;
 mod events;
+mod hostile;
 mod journey;
 mod killed;
 mod poison;

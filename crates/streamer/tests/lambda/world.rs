@@ -233,6 +233,19 @@ impl World {
         format!("{:?}", refused.unwrap_err())
     }
 
+    /// Why a token's bearer is not connected.
+    pub(crate) async fn refused_token(&self, token: &str) -> String {
+        let token = Token::fixed(token);
+        let connecting = Client::connect(Options::new(self.url.clone()).token(token));
+        let refused = timeout(DEADLINE, connecting).await.unwrap();
+        format!("{:?}", refused.unwrap_err())
+    }
+
+    /// The key of the tokens, which is no secret.
+    pub(crate) fn public_key(&self) -> String {
+        public_key(self.home.path())
+    }
+
     fn options(&self, tenant: &str, user: &str, permissions: Option<Vec<String>>) -> Options {
         let keys = Keys::read(&self.home.path().join("keys")).unwrap();
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
