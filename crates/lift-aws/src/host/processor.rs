@@ -65,11 +65,18 @@ pub struct Processor {
     runtime: Runtime,
 }
 
-/// Connections that are there and were not told how a request ended: the invocation fails, so that
-/// Lambda invokes it again, which tells them.
+/// Connections that are there and were not told how a request ended.
 #[derive(Debug, thiserror::Error)]
 #[error("{0} connections have not been told how the request ended")]
-pub(super) struct NotTold(pub(super) usize);
+struct NotTold(usize);
+
+/// Fails where the runtime owes an end to a connection: whoever delivers it again tells them.
+pub(super) async fn all_told(runtime: &Runtime) -> Result<(), Failure> {
+    match runtime.owed_now().await.len() {
+        0 => Ok(()),
+        owed => Err(Failure::Backend(NotTold(owed).into())),
+    }
+}
 
 impl Processor {
     /// Runs requests of an app.
@@ -98,10 +105,7 @@ impl Processor {
             }
             sleep_until(due).await;
         }
-        match self.runtime.owed_now().await.len() {
-            0 => Ok(()),
-            owed => Err(Failure::Backend(NotTold(owed).into())),
-        }
+        all_told(&self.runtime).await
     }
 
     /// Asks what runs to give its lease back.

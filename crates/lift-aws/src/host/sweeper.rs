@@ -12,7 +12,7 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::processor::NotTold;
+use super::processor::all_told;
 use super::{Starts, Work};
 use crate::dynamodb::tasks::{DynamoTasks, Waiting};
 use crate::event::Failure;
@@ -112,10 +112,8 @@ impl Sweeper {
         let backend = |error: StoreError| Failure::Backend(error.into());
         let _alone = self.telling.lock().await;
         self.runtime.deliver(key).await.map_err(backend)?;
-        match self.runtime.owed_now().await.len() {
-            0 => self.tasks.posted(key).await.map_err(backend),
-            owed => Err(Failure::Backend(NotTold(owed).into())),
-        }
+        all_told(&self.runtime).await?;
+        self.tasks.posted(key).await.map_err(backend)
     }
 }
 

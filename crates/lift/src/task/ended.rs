@@ -14,12 +14,13 @@ fn counted(record: &Record) {
     let Some(end) = &record.terminal else { return };
     let outcome = match &end.outcome {
         Outcome::Completed(_) => "ok",
-        Outcome::Failed(error) => error.code.as_str(),
+        Outcome::Failed(error) => {
+            let code = error.code.as_str();
+            tracing::Span::current().record("outcome", code);
+            code
+        }
         Outcome::Cancelled => "cancelled",
     };
-    if let Outcome::Failed(_) = &end.outcome {
-        tracing::Span::current().record("outcome", outcome);
-    }
     let action = record.action.clone();
     metrics::counter!("lift_tasks_total", "action" => action.clone(), "outcome" => outcome)
         .increment(1);

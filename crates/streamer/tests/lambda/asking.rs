@@ -45,11 +45,11 @@ pub(crate) fn aggregate(input: &str, output: &str) -> Value {
 }
 
 pub(crate) async fn submitted(client: &Client, payload: &Value) -> Request {
-    asked(client, "process_data", payload).await
+    asked(client, "process_data", payload, Terms::default()).await
 }
 
-pub(crate) async fn asked(client: &Client, action: &str, payload: &Value) -> Request {
-    let submitted = client.submit(action, payload, Terms::default());
+pub(crate) async fn asked(client: &Client, action: &str, payload: &Value, terms: Terms) -> Request {
+    let submitted = client.submit(action, payload, terms);
     match timeout(DEADLINE, submitted).await.unwrap().unwrap() {
         Submitted::Accepted(request) => request,
         Submitted::Answered { data, .. } => panic!("answered at once: {data}"),

@@ -9,10 +9,10 @@ use lift_dev::plan::Effect;
 use serde_json::{Value, json};
 use streamer_client::Client;
 use streamer_client::options::Terms;
-use streamer_client::request::{Request, Submitted};
+use streamer_client::request::Request;
 use tokio::time::timeout;
 
-use crate::asking::{aggregate, completed, ended, rows};
+use crate::asking::{aggregate, asked, completed, ended, rows};
 use crate::relay::{Call, Fault, Seen};
 use crate::world::{DEADLINE, Relays, Setup, World};
 
@@ -341,11 +341,7 @@ async fn submitted(client: &Client, action: &str, payload: &Value, key: &str) ->
         idempotency_key: Some(key.to_owned()),
         ..Terms::default()
     };
-    let submitted = client.submit(action, payload, terms);
-    match timeout(DEADLINE, submitted).await.unwrap().unwrap() {
-        Submitted::Accepted(request) => request,
-        Submitted::Answered { data, .. } => panic!("answered at once: {data}"),
-    }
+    asked(client, action, payload, terms).await
 }
 
 const GATEWAY: (&str, usize) = ("MessageFunction", 1);

@@ -1,6 +1,7 @@
 //! In: changes of records. Out: whether the collection has them, in DynamoDB.
 
 use serde_json::json;
+use streamer_client::options::Terms;
 
 use crate::asking::{asked, completed};
 use crate::world::{Setup, World};
@@ -21,13 +22,15 @@ async fn records_are_changed_and_read_back() {
     ]);
     let changes =
         json!({"collection": "customers", "items": items, "output": {"name": "done.ndjson"}});
-    let result = completed(&mut asked(&client, "bulk_operation", &changes).await).await;
+    let result =
+        completed(&mut asked(&client, "bulk_operation", &changes, Terms::default()).await).await;
     let counts = ["created", "updated", "deleted", "conflicts"].map(|count| &result[count]);
     assert_eq!(counts, [3, 1, 1, 1]);
     let outcomes = world.get("done.ndjson").await;
     assert_eq!(outcomes.lines().count(), 6, "{outcomes}");
     let export = json!({"collection": "customers", "output": {"name": "customers.ndjson"}});
-    let result = completed(&mut asked(&client, "export_collection", &export).await).await;
+    let result =
+        completed(&mut asked(&client, "export_collection", &export, Terms::default()).await).await;
     assert_eq!(result["records"], 2);
     let expected = "{\"key\":\"c-1\",\"version\":4,\"record\":{\"name\":\"Grace\"}}\n\
                     {\"key\":\"c-2\",\"version\":2,\"record\":{\"credit\":12}}\n";
