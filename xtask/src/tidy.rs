@@ -35,6 +35,7 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("streamer-client", &["streamer-protocol"]),
+    ("lift-bench", &["streamer-client"]),
     (
         "streamer-server",
         &[
@@ -48,6 +49,7 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "lift-cli",
         &[
+            "lift-bench",
             "lift-dev",
             "lift-embedded",
             "lift-ws",

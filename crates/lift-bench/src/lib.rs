@@ -1,0 +1,8 @@
+//! A scenario comes in; what a WebSocket server did under it, and whether to believe it, goes out.
+//!
+//! Latency counts from when a message was to be sent, whatever held it up; every message is in a ledger that knows
+//! what was lost, answered twice, or out of order; a generator that could not keep up says that its run is invalid.
+#![warn(missing_docs)]
+
+pub mod report;
+pub mod scenario;
