@@ -6,3 +6,9 @@
 
 pub mod report;
 pub mod scenario;
+pub mod plan;
+mod books;
+mod payload;
+mod diary;
+mod world;
+mod client;

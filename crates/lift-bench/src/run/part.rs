@@ -1,0 +1,128 @@
+//! One process's part of a scenario comes in, what it measured goes out, in a form that can be sent and merged.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::{
+    sync::watch,
+    time::{sleep_until, timeout},
+};
+
+use super::{Error, Means, pacer::Pacer, trouble};
+use crate::{
+    books::{Cell, Note, Place, Second, Sketch},
+    client,
+    diary::{Diary, Live, micros},
+    machine::Processor,
+    plan::{Due, Part, Plan, What},
+    scenario::Scenario,
+    world::{Order, World},
+};
+
+/// From the call to the first phase: what is made for a run is made in it.
+const LEAD: Duration = Duration::from_millis(50);
+/// How long what is under way is waited for after an interrupt.
+const INTERRUPT_DRAIN: Duration = Duration::from_secs(10);
+/// How long clients may take to end after everything was ended.
+const END_WITHIN: Duration = Duration::from_secs(10);
+
+/// What one process measured.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Partial {
+    pub(super) cells: Vec<(Place, Cell)>,
+    pub(super) seconds: Vec<Second>,
+    pub(super) lag: Sketch,
+    /// Notes that were not written: the books are not whole.
+    pub(super) unwritten: u64,
+    /// The part of the machine's processors that was used, in each second, in 0–1.
+    pub(super) cpu: Vec<f64>,
+    pub(super) cpu_us: u64,
+    pub(super) took_us: u64,
+}
+
+/// Does one process's part of a scenario.
+pub(super) async fn run(scenario: Arc<Scenario>, means: &Means, part: Part) -> Result<Partial, Error> {
+    let start = Instant::now() + LEAD;
+    let live = means.live.clone().unwrap_or_else(|| watch::channel(Live::default()).0);
+    let (diary, keeper) = Diary::open(start, scenario.limits.late_after, live)?;
+    let world = World::new(&scenario, means.target.as_deref(), means.mint.clone(), diary);
+    let world = Arc::new(world.map_err(Error::Scenario)?);
+    let processor = Processor::start(start)?;
+    let pacer = Pacer::start(Plan::new(&scenario, part), start, means.interrupt.clone())?;
+    let lasts = scenario.phases.iter().map(|phase| phase.duration).sum::<Duration>();
+    tokio::select! {
+        () = schedule(&scenario, &world, part, start, pacer) => {}
+        () = trouble::cause(&scenario, &world, start) => {}
+    }
+    tokio::select! {
+        () = sleep_until((start + lasts).into()) => {}
+        () = means.interrupt.cancelled() => {}
+    }
+    world.over.cancel();
+    world.tasks.close();
+    let drain = if means.interrupt.is_cancelled() {
+        scenario.limits.drain.min(INTERRUPT_DRAIN)
+    } else {
+        scenario.limits.drain
+    };
+    tokio::select! {
+        _ = timeout(drain, world.tasks.wait()) => {}
+        () = async { means.interrupt.cancelled().await; tokio::time::sleep(INTERRUPT_DRAIN).await } => {}
+    }
+    world.stop.cancel();
+    if timeout(END_WITHIN, world.tasks.wait()).await.is_err() {
+        tracing::warn!("some clients did not end in time");
+    }
+    let took_us = world.diary.now();
+    let (cpu, cpu_us) = processor.stop();
+    let world = Arc::try_unwrap(world).map_err(|_shared| {
+        std::io::Error::other("a virtual client outlived its run: this is a mistake of the load tester")
+    })?;
+    drop(world);
+    let closing = tokio::task::spawn_blocking(move || keeper.close());
+    let (closed, unwritten) = closing.await.map_err(std::io::Error::other)?;
+    Ok(Partial {
+        cells: closed.cells.into_iter().collect(),
+        seconds: closed.seconds,
+        lag: closed.lag,
+        unwritten,
+        cpu,
+        cpu_us,
+        took_us,
+    })
+}
+
+/// Begins what is due, as it comes due.
+async fn schedule(scenario: &Scenario, world: &Arc<World>, part: Part, start: Instant, mut pacer: Pacer) {
+    let held: Vec<Option<usize>> = scenario
+        .phases
+        .iter()
+        .map(|phase| phase.hold.map(|all| usize::try_from(part.share(all)).unwrap_or(usize::MAX)))
+        .collect();
+    while let Some(Due { at, phase, what }) = pacer.due.recv().await {
+        let due = start + at;
+        let late = Instant::now().saturating_duration_since(due);
+        world.diary.note(Note::Lag { late: micros(late) });
+        match what {
+            What::Start { client, behaviour } => {
+                let held = held.get(usize::from(phase)).copied().flatten();
+                if held.is_some_and(|held| world.alive() >= held) {
+                    continue;
+                }
+                let place = Place { phase, behaviour };
+                world.tasks.spawn(client::live(Arc::clone(world), client, place, due));
+            }
+            What::Message { behaviour, message, .. } => {
+                let place = Place { phase, behaviour };
+                if !world.senders.send(behaviour, Order::Send { message, due, place }) {
+                    world.diary.note(Note::Missed { place });
+                }
+            }
+        }
+    }
+    pacer.join();
+    std::future::pending().await
+}
