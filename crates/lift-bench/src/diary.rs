@@ -12,7 +12,10 @@ use std::{
 
 use tokio::sync::watch;
 
-use crate::books::{Books, Closed, Micros, Note, Second};
+use crate::{
+    books::{Books, Closed, Micros, Note},
+    report::Moment,
+};
 
 /// Notes that wait for the thread that keeps the books: some seconds of the fastest generator.
 const NOTES_MAX: usize = 1 << 18;
@@ -32,21 +35,12 @@ pub(crate) struct Keeper {
     unwritten: Arc<AtomicU64>,
 }
 
-/// What happened in the last whole second.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Live {
-    /// Which second it was.
-    pub(crate) second: u64,
-    /// What happened in it.
-    pub(crate) of: Second,
-}
-
 impl Diary {
     /// Opens empty books for a run that starts at `start`; each second is told as it ends.
     pub(crate) fn open(
         start: Instant,
         late_after: Duration,
-        live: watch::Sender<Live>,
+        live: watch::Sender<Moment>,
     ) -> std::io::Result<(Self, Keeper)> {
         let (notes, written) = mpsc::sync_channel(NOTES_MAX);
         let books = Books::new(micros(late_after));
@@ -99,15 +93,14 @@ fn keep(
     mut books: Books,
     notes: &mpsc::Receiver<Note>,
     start: Instant,
-    live: &watch::Sender<Live>,
+    live: &watch::Sender<Moment>,
 ) -> Closed {
     let mut second = 0;
     loop {
         let ends = start + Duration::from_secs(second + 1);
         let left = ends.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            let of = books.second(second);
-            live.send_replace(Live { second, of });
+            live.send_replace(Moment::of(second, &[books.second(second)]));
             second += 1;
             continue;
         }

@@ -220,9 +220,9 @@ impl Iterator for Plan {
 
     fn next(&mut self) -> Option<Due> {
         loop {
-            match self.advance()? {
-                (true, due) => return Some(due),
-                (false, _) => {}
+            let (is_ours, due) = self.advance()?;
+            if is_ours {
+                return Some(due);
             }
         }
     }

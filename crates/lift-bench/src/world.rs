@@ -53,7 +53,10 @@ pub(crate) struct World {
     pub(crate) connected: Present,
     /// Clients that send what the schedule asks for.
     pub(crate) senders: Present,
+    /// One for each client.
     pub(crate) tasks: TaskTracker,
+    /// One for each connection to a plain server.
+    pub(crate) readers: TaskTracker,
     /// The last phase is over: no message is due any more.
     pub(crate) over: CancellationToken,
     /// Nothing more is waited for.
@@ -69,7 +72,6 @@ impl fmt::Debug for World {
 /// One behaviour, ready to be done.
 #[derive(Debug)]
 pub(crate) struct Kind {
-    pub(crate) place: u16,
     pub(crate) target: String,
     pub(crate) speaks: Protocol,
     pub(crate) in_flight: usize,
@@ -91,7 +93,7 @@ pub(crate) enum Act {
     Repeat {
         times: u32,
         every: Option<Duration>,
-        acts: Vec<Act>,
+        acts: Vec<Self>,
     },
     Other(Step),
 }
@@ -141,14 +143,10 @@ impl World {
             seed: scenario.seed,
             row: rows.first(),
         };
-        let kinds = scenario
-            .behaviours
-            .iter()
-            .enumerate()
-            .map(|(place, (name, behaviour))| {
-                Kind::new(place, behaviour, scenario, target, example)
-                    .map_err(|problem| format!("behaviour `{name}`: {problem}"))
-            });
+        let kinds = scenario.behaviours.iter().map(|(name, behaviour)| {
+            Kind::new(behaviour, scenario, target, example)
+                .map_err(|problem| format!("behaviour `{name}`: {problem}"))
+        });
         let kinds = kinds.collect::<Result<Vec<_>, _>>()?;
         let tokens = match (&scenario.tokens, mint) {
             (Some(tokens), Some(mint)) => Some(Minting::new(tokens, mint, example)?),
@@ -162,6 +160,7 @@ impl World {
             connected: Present::of_kinds(kinds.len()),
             senders: Present::of_kinds(kinds.len()),
             tasks: TaskTracker::new(),
+            readers: TaskTracker::new(),
             kinds,
             sources: scenario.sources.clone(),
             subprotocols: scenario.subprotocols.clone(),
@@ -174,6 +173,11 @@ impl World {
             over: CancellationToken::new(),
             stop: CancellationToken::new(),
         })
+    }
+
+    /// Clients that have begun and not ended.
+    pub(crate) fn alive(&self) -> usize {
+        self.tasks.len()
     }
 
     /// The row of a client: the file's rows in turn.
@@ -207,7 +211,6 @@ impl World {
 
 impl Kind {
     fn new(
-        place: usize,
         behaviour: &Behaviour,
         scenario: &Scenario,
         target: Option<&str>,
@@ -220,8 +223,6 @@ impl Kind {
             .or(scenario.target.as_deref());
         let ready = |message: &Message| Ready::new(message, example);
         Ok(Self {
-            place: u16::try_from(place)
-                .map_err(|_more| "there are too many behaviours".to_owned())?,
             target: target
                 .ok_or("no server is named: give `target`")?
                 .to_owned(),

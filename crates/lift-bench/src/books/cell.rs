@@ -44,16 +44,6 @@ impl Sketch {
         }
     }
 
-    /// How many times are in it.
-    pub(crate) fn len(&self) -> u64 {
-        self.0.as_ref().map_or(0, |histogram| histogram.len())
-    }
-
-    /// Whether nothing was measured.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// What `percent` of the times do not exceed.
     pub(crate) fn at(&self, percent: f64) -> Option<Micros> {
         let histogram = self.0.as_ref().filter(|histogram| !histogram.is_empty())?;

@@ -27,7 +27,9 @@ pub(crate) type Seq = u32;
 const FOUND_LOST_WITHIN: Micros = 5_000_000;
 
 /// Where something is counted: its phase and its behaviour, both by their place in the scenario.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub(crate) struct Place {
     /// The phase in which it was due.
     pub(crate) phase: u16,

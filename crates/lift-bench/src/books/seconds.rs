@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Micros, Sketch};
+use crate::report::Moment;
 
 /// Longest timeline: a day. What is later is put into its last second.
 const SECONDS_MAX: usize = 86_400;
@@ -104,4 +105,28 @@ fn place(at: Micros) -> usize {
     usize::try_from(at / 1_000_000)
         .unwrap_or(SECONDS_MAX)
         .min(SECONDS_MAX - 1)
+}
+
+impl Moment {
+    /// What happened in some seconds, the first of which is `second`.
+    pub(crate) fn of(second: u64, seconds: &[Second]) -> Self {
+        let mut all = Second::default();
+        for second in seconds {
+            all.merge(second);
+        }
+        let exact = |n: u64| u32::try_from(n).map_or(f64::from(u32::MAX), f64::from);
+        let mean =
+            |sum: u64| exact(sum) / u32::try_from(seconds.len().max(1)).map_or(1.0, f64::from);
+        Self {
+            second,
+            open: seconds.last().map_or(0, |second| second.open),
+            opened: mean(all.opened),
+            sent: mean(all.sent),
+            answered: mean(all.answered),
+            errors: mean(all.errors),
+            p50_us: all.took.at(50.0),
+            p99_us: all.took.at(99.0),
+            max_us: all.took.max(),
+        }
+    }
 }

@@ -54,7 +54,7 @@ impl Plain {
         };
         let waiting = Arc::new(Mutex::new(Waiting::default()));
         let (known, reader) = (Arc::clone(&waiting), Arc::clone(world));
-        world.tasks.spawn(async move {
+        world.readers.spawn(async move {
             tokio::select! {
                 () = read(&reader, client, connection.incoming, &known) => {}
                 () = reader.stop.cancelled() => {}

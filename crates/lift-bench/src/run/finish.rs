@@ -10,7 +10,8 @@ use crate::{
     diary::micros,
     machine,
     report::{
-        FORMAT, Generator, Judged, Measures, Moment, Outcome, PhaseReport, Report, ServerUse, Verdict, count,
+        FORMAT, Generator, Judged, Measures, Moment, Outcome, PhaseReport, Report, ServerUse,
+        Verdict, count,
     },
     scenario::{Limits, Scenario},
     threshold::Threshold,
@@ -57,7 +58,10 @@ pub(super) fn report(
         took_us: whole.took_us,
         seed: scenario.seed,
         machine: machine::this(),
-        verdict: Verdict { outcome: Outcome::Passed, reasons: Vec::new() },
+        verdict: Verdict {
+            outcome: Outcome::Passed,
+            reasons: Vec::new(),
+        },
         thresholds: Vec::new(),
         total: sums.total,
         behaviours: sums.behaviours,
@@ -72,7 +76,10 @@ pub(super) fn report(
         },
         server,
     };
-    report.thresholds = thresholds.iter().map(|threshold| threshold.judge(&report)).collect();
+    report.thresholds = thresholds
+        .iter()
+        .map(|threshold| threshold.judge(&report))
+        .collect();
     report.verdict = verdict(&report, &scenario.limits, whole.unwritten, interrupted);
     report
 }
@@ -96,7 +103,9 @@ fn merged(partials: Vec<Partial>) -> Whole {
             whole.cells.entry(*place).or_default().merge(cell);
         }
         if whole.seconds.len() < partial.seconds.len() {
-            whole.seconds.resize_with(partial.seconds.len(), Second::default);
+            whole
+                .seconds
+                .resize_with(partial.seconds.len(), Second::default);
         }
         for (second, other) in whole.seconds.iter_mut().zip(&partial.seconds) {
             second.merge(other);
@@ -107,7 +116,9 @@ fn merged(partials: Vec<Partial>) -> Whole {
         shares.sort_by(f64::total_cmp);
         let median = shares.get(shares.len() / 2).copied().unwrap_or_default();
         whole.cpu_median = whole.cpu_median.max(median);
-        whole.cpu_max = whole.cpu_max.max(shares.last().copied().unwrap_or_default());
+        whole.cpu_max = whole
+            .cpu_max
+            .max(shares.last().copied().unwrap_or_default());
         whole.cpu_us += partial.cpu_us;
         whole.took_us = whole.took_us.max(partial.took_us);
     }
@@ -133,10 +144,15 @@ impl Sums {
             let phase = scenario.phases.get(usize::from(place.phase));
             phase.is_some_and(|phase| phase.measured)
         };
-        let behaviours = scenario.behaviours.keys().enumerate().map(|(number, name)| {
-            let is_its = |place: &Place| usize::from(place.behaviour) == number && measured(place);
-            (name.clone(), sum(&is_its))
-        });
+        let behaviours = scenario
+            .behaviours
+            .keys()
+            .enumerate()
+            .map(|(number, name)| {
+                let is_its =
+                    |place: &Place| usize::from(place.behaviour) == number && measured(place);
+                (name.clone(), sum(&is_its))
+            });
         let mut began_us = 0;
         let phases = scenario.phases.iter().enumerate().map(|(number, phase)| {
             let took_us = micros(phase.duration);
@@ -161,25 +177,7 @@ impl Sums {
 fn timeline(seconds: &[Second]) -> Vec<Moment> {
     let width = seconds.len().div_ceil(MOMENTS_MAX).max(1);
     let moments = seconds.chunks(width).enumerate().map(|(number, chunk)| {
-        let mut all = Second::default();
-        for second in chunk {
-            all.merge(second);
-        }
-        let mean = |sum: u64| {
-            let sum = u32::try_from(sum).map_or(f64::from(u32::MAX), f64::from);
-            sum / u32::try_from(chunk.len()).map_or(1.0, f64::from)
-        };
-        Moment {
-            second: u64::try_from(number * width).unwrap_or(u64::MAX),
-            open: chunk.last().map_or(0, |second| second.open),
-            opened: mean(all.opened),
-            sent: mean(all.sent),
-            answered: mean(all.answered),
-            errors: mean(all.errors),
-            p50_us: all.took.at(50.0),
-            p99_us: all.took.at(99.0),
-            max_us: all.took.max(),
-        }
+        Moment::of(u64::try_from(number * width).unwrap_or(u64::MAX), chunk)
     });
     moments.collect()
 }
@@ -206,10 +204,14 @@ fn verdict(report: &Report, limits: &Limits, unwritten: u64, interrupted: bool) 
     let counted = |name| report.total.counts.get(name).copied().unwrap_or_default();
     let (due, missed) = (counted(count::DUE), counted(count::MISSED));
     if share(missed, due) > limits.missed.part() {
-        reasons.push(format!("{missed} of {due} messages that were due found no client to send them"));
+        reasons.push(format!(
+            "{missed} of {due} messages that were due found no client to send them"
+        ));
     }
     if unwritten > 0 {
-        reasons.push(format!("{unwritten} observations were not written down: the books are not whole"));
+        reasons.push(format!(
+            "{unwritten} observations were not written down: the books are not whole"
+        ));
     }
     let outcome = if !reasons.is_empty() {
         Outcome::Invalid
@@ -221,7 +223,13 @@ fn verdict(report: &Report, limits: &Limits, unwritten: u64, interrupted: bool) 
         Outcome::Broken
     };
     if outcome == Outcome::Broken {
-        reasons.extend(report.thresholds.iter().filter(|judged| !judged.held).map(broken));
+        reasons.extend(
+            report
+                .thresholds
+                .iter()
+                .filter(|judged| !judged.held)
+                .map(broken),
+        );
     }
     Verdict { outcome, reasons }
 }
@@ -229,7 +237,10 @@ fn verdict(report: &Report, limits: &Limits, unwritten: u64, interrupted: bool) 
 fn broken(judged: &Judged) -> String {
     match &judged.measured {
         Some(measured) => format!("`{}` does not hold: it is {measured}", judged.threshold),
-        None => format!("`{}` cannot be judged: nothing was measured", judged.threshold),
+        None => format!(
+            "`{}` cannot be judged: nothing was measured",
+            judged.threshold
+        ),
     }
 }
 

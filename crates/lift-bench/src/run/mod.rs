@@ -4,6 +4,7 @@ mod finish;
 mod pacer;
 mod part;
 mod trouble;
+mod processor;
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,15 +13,14 @@ use streamer_client::{
     options::{Options, Token},
     plain,
 };
-use tokio::{net::TcpStream, sync::watch, time::Instant};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::finish::Facts;
 pub use self::part::Partial;
 use crate::{
-    diary::Live,
     plan::Part,
-    report::{Report, ServerUse},
+    report::{Moment, Report, ServerUse},
     scenario::{Problem, Protocol, Scenario},
     threshold::Threshold,
     world::{Claims, Mint},
@@ -35,14 +35,16 @@ pub struct Means {
     /// What signs tokens, for a scenario that has some.
     pub mint: Option<Mint>,
     /// Told each second what happened in it.
-    pub live: Option<watch::Sender<Live>>,
+    pub live: Option<watch::Sender<Moment>>,
     /// Ends the schedule when it is cancelled; what is under way is waited for, ten seconds at most.
     pub interrupt: CancellationToken,
 }
 
 impl std::fmt::Debug for Means {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Means").field("target", &self.target).finish_non_exhaustive()
+        f.debug_struct("Means")
+            .field("target", &self.target)
+            .finish_non_exhaustive()
     }
 }
 
@@ -105,7 +107,14 @@ pub async fn run(scenario: Arc<Scenario>, means: Means) -> Result<Report, Error>
     let partial = part::run(Arc::clone(&scenario), &means, Part::WHOLE).await?;
     let interrupted = means.interrupt.is_cancelled();
     let server: Option<ServerUse> = None;
-    Ok(finish::report(&scenario, facts, vec![partial], server, &thresholds, interrupted))
+    Ok(finish::report(
+        &scenario,
+        facts,
+        vec![partial],
+        server,
+        &thresholds,
+        interrupted,
+    ))
 }
 
 /// Longest time for the one connection that is made before a run.
@@ -114,9 +123,18 @@ const KNOCK_WITHIN: Duration = Duration::from_secs(10);
 /// One connection before thousands: what is wrong with all is said once.
 async fn knock(scenario: &Scenario, means: &Means) -> Result<(), Error> {
     for (place, behaviour) in scenario.behaviours.values().enumerate() {
-        let target = behaviour.target.as_ref().or(means.target.as_ref()).or(scenario.target.as_ref());
-        let target = target.ok_or_else(|| Error::Scenario("no server is named: give `target`".to_owned()))?;
-        let again = scenario.behaviours.values().take(place).any(|before| before.target == behaviour.target);
+        let target = behaviour
+            .target
+            .as_ref()
+            .or(means.target.as_ref())
+            .or(scenario.target.as_ref());
+        let target = target
+            .ok_or_else(|| Error::Scenario("no server is named: give `target`".to_owned()))?;
+        let again = scenario
+            .behaviours
+            .values()
+            .take(place)
+            .any(|before| before.target == behaviour.target);
         if again {
             continue;
         }
@@ -138,18 +156,25 @@ async fn knock(scenario: &Scenario, means: &Means) -> Result<(), Error> {
             Ok(plain::Opened::Streamer(client)) => client.close().await,
             Ok(plain::Opened::Plain(connection)) => connection.close().await,
             Err(ClientError::Refused { status }) => {
-                return Err(Error::Refused { target: target.clone(), status });
+                return Err(Error::Refused {
+                    target: target.clone(),
+                    status,
+                });
             }
             Err(ClientError::Options(problem)) => return Err(Error::Scenario(problem)),
             Err(ClientError::Unreachable(source)) => {
-                return Err(Error::Unreachable { target: target.clone(), source });
+                return Err(Error::Unreachable {
+                    target: target.clone(),
+                    source,
+                });
             }
             Err(other) => {
-                return Err(Error::Unreachable { target: target.clone(), source: other.into() });
+                return Err(Error::Unreachable {
+                    target: target.clone(),
+                    source: other.into(),
+                });
             }
         }
     }
     Ok(())
 }
-
-const _: Option<(Instant, TcpStream)> = None;

@@ -21,28 +21,34 @@ pub(super) struct Pacer {
 }
 
 impl Pacer {
-    pub(super) fn start(plan: Plan, start: Instant, ends: CancellationToken) -> std::io::Result<Self> {
+    pub(super) fn start(
+        plan: Plan,
+        start: Instant,
+        ends: CancellationToken,
+    ) -> std::io::Result<Self> {
         let (due_in, due) = mpsc::channel(DUE_MAX);
-        let thread = thread::Builder::new().name("pacer".to_owned()).spawn(move || {
-            for due in plan {
-                let at = start + due.at;
-                loop {
-                    if ends.is_cancelled() {
+        let thread = thread::Builder::new()
+            .name("pacer".to_owned())
+            .spawn(move || {
+                for due in plan {
+                    let at = start + due.at;
+                    loop {
+                        if ends.is_cancelled() {
+                            return;
+                        }
+                        let left = at.saturating_duration_since(Instant::now());
+                        if left.is_zero() {
+                            break;
+                        }
+                        // Not longer, so that an end is seen.
+                        thread::park_timeout(left.min(std::time::Duration::from_millis(100)));
+                    }
+                    // A full queue waits: it makes what follows late, which is measured.
+                    if due_in.blocking_send(due).is_err() {
                         return;
                     }
-                    let left = at.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        break;
-                    }
-                    // Not longer, so that an end is seen.
-                    thread::park_timeout(left.min(std::time::Duration::from_millis(100)));
                 }
-                // A full queue waits: it makes what follows late, which is measured.
-                if due_in.blocking_send(due).is_err() {
-                    return;
-                }
-            }
-        })?;
+            })?;
         Ok(Self { due, thread })
     }
 

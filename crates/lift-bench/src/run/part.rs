@@ -6,18 +6,15 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use tokio::{
-    sync::watch,
-    time::{sleep_until, timeout},
-};
+use tokio::{sync::watch, time::timeout};
 
-use super::{Error, Means, pacer::Pacer, trouble};
+use super::{Error, Means, pacer::Pacer, processor::Processor, trouble};
 use crate::{
     books::{Cell, Note, Place, Second, Sketch},
     client,
-    diary::{Diary, Live, micros},
-    machine::Processor,
+    diary::{Diary, micros},
     plan::{Due, Part, Plan, What},
+    report::Moment,
     scenario::Scenario,
     world::{Order, World},
 };
@@ -44,21 +41,34 @@ pub struct Partial {
 }
 
 /// Does one process's part of a scenario.
-pub(super) async fn run(scenario: Arc<Scenario>, means: &Means, part: Part) -> Result<Partial, Error> {
+pub(super) async fn run(
+    scenario: Arc<Scenario>,
+    means: &Means,
+    part: Part,
+) -> Result<Partial, Error> {
     let start = Instant::now() + LEAD;
-    let live = means.live.clone().unwrap_or_else(|| watch::channel(Live::default()).0);
+    let live = means
+        .live
+        .clone()
+        .unwrap_or_else(|| watch::channel(Moment::default()).0);
     let (diary, keeper) = Diary::open(start, scenario.limits.late_after, live)?;
-    let world = World::new(&scenario, means.target.as_deref(), means.mint.clone(), diary);
+    let world = World::new(
+        &scenario,
+        means.target.as_deref(),
+        means.mint.clone(),
+        diary,
+    );
     let world = Arc::new(world.map_err(Error::Scenario)?);
     let processor = Processor::start(start)?;
     let pacer = Pacer::start(Plan::new(&scenario, part), start, means.interrupt.clone())?;
-    let lasts = scenario.phases.iter().map(|phase| phase.duration).sum::<Duration>();
+    let begun = async {
+        tokio::join!(
+            schedule(&scenario, &world, part, start, pacer),
+            trouble::cause(&scenario, &world, start)
+        )
+    };
     tokio::select! {
-        () = schedule(&scenario, &world, part, start, pacer) => {}
-        () = trouble::cause(&scenario, &world, start) => {}
-    }
-    tokio::select! {
-        () = sleep_until((start + lasts).into()) => {}
+        _ = begun => {}
         () = means.interrupt.cancelled() => {}
     }
     world.over.cancel();
@@ -73,13 +83,17 @@ pub(super) async fn run(scenario: Arc<Scenario>, means: &Means, part: Part) -> R
         () = async { means.interrupt.cancelled().await; tokio::time::sleep(INTERRUPT_DRAIN).await } => {}
     }
     world.stop.cancel();
-    if timeout(END_WITHIN, world.tasks.wait()).await.is_err() {
+    world.readers.close();
+    let ended = async { tokio::join!(world.tasks.wait(), world.readers.wait()) };
+    if timeout(END_WITHIN, ended).await.is_err() {
         tracing::warn!("some clients did not end in time");
     }
     let took_us = world.diary.now();
     let (cpu, cpu_us) = processor.stop();
     let world = Arc::try_unwrap(world).map_err(|_shared| {
-        std::io::Error::other("a virtual client outlived its run: this is a mistake of the load tester")
+        std::io::Error::other(
+            "a virtual client outlived its run: this is a mistake of the load tester",
+        )
     })?;
     drop(world);
     let closing = tokio::task::spawn_blocking(move || keeper.close());
@@ -96,11 +110,21 @@ pub(super) async fn run(scenario: Arc<Scenario>, means: &Means, part: Part) -> R
 }
 
 /// Begins what is due, as it comes due.
-async fn schedule(scenario: &Scenario, world: &Arc<World>, part: Part, start: Instant, mut pacer: Pacer) {
+async fn schedule(
+    scenario: &Scenario,
+    world: &Arc<World>,
+    part: Part,
+    start: Instant,
+    mut pacer: Pacer,
+) {
     let held: Vec<Option<usize>> = scenario
         .phases
         .iter()
-        .map(|phase| phase.hold.map(|all| usize::try_from(part.share(all)).unwrap_or(usize::MAX)))
+        .map(|phase| {
+            phase
+                .hold
+                .map(|all| usize::try_from(part.share(all)).unwrap_or(usize::MAX))
+        })
         .collect();
     while let Some(Due { at, phase, what }) = pacer.due.recv().await {
         let due = start + at;
@@ -113,16 +137,26 @@ async fn schedule(scenario: &Scenario, world: &Arc<World>, part: Part, start: In
                     continue;
                 }
                 let place = Place { phase, behaviour };
-                world.tasks.spawn(client::live(Arc::clone(world), client, place, due));
+                world
+                    .tasks
+                    .spawn(client::live(Arc::clone(world), client, place, due));
             }
-            What::Message { behaviour, message, .. } => {
+            What::Message {
+                behaviour, message, ..
+            } => {
                 let place = Place { phase, behaviour };
-                if !world.senders.send(behaviour, Order::Send { message, due, place }) {
+                if !world.senders.send(
+                    behaviour,
+                    Order::Send {
+                        message,
+                        due,
+                        place,
+                    },
+                ) {
                     world.diary.note(Note::Missed { place });
                 }
             }
         }
     }
     pacer.join();
-    std::future::pending().await
 }

@@ -47,12 +47,17 @@ async fn cut_all(world: &Arc<World>, cut: &Cut, from: Instant, ends: Instant, se
         for (client, orders) in world.connected.all() {
             if chosen(client, seed, cut.share) {
                 // A client that takes no order any more is about to end.
-                let _ = orders.try_send(Order::Cut { offline: dice.within(cut.offline) });
+                let _ = orders.try_send(Order::Cut {
+                    offline: dice.within(cut.offline),
+                });
             }
         }
         return;
     };
-    let apart = Span { from: each / 2, to: each + each / 2 };
+    let apart = Span {
+        from: each / 2,
+        to: each + each / 2,
+    };
     let mut next: HashMap<ClientNo, Instant> = HashMap::new();
     let mut ticks = interval_at(from.into(), TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -64,7 +69,12 @@ async fn cut_all(world: &Arc<World>, cut: &Cut, from: Instant, ends: Instant, se
                 continue;
             }
             // The first comes anywhere in the time, so that clients that start together are not cut together.
-            let due = next.entry(client).or_insert_with(|| now + dice.within(Span { to: each, ..Span::default() }));
+            let due = next.entry(client).or_insert_with(|| {
+                now + dice.within(Span {
+                    to: each,
+                    ..Span::default()
+                })
+            });
             if *due <= now {
                 let offline = dice.within(cut.offline);
                 *due = now + offline + dice.within(apart);

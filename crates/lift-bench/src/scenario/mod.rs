@@ -11,6 +11,7 @@ use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 
+pub(crate) use self::read::nearest;
 pub use self::{
     behaviour::{Behaviour, Expect, Message, Repeat, Stay, Step},
     fault::{Command, Cut, Fault, Kill, Network, Stall},

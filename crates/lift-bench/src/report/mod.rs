@@ -1,14 +1,23 @@
 //! What a run found: the JSON file's own shape, which the other forms are made from.
 
+mod form;
+mod figure;
+mod summary;
+mod text;
+
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub(crate) use figure::{float, percent};
+pub use form::{Form, ReadError, schema};
 
 /// The format's name and version.
 pub const FORMAT: &str = "lift-load/1";
 
 /// What a run found. Times are microseconds unless their name says otherwise.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Report {
     /// `lift-load/1`.
@@ -47,7 +56,7 @@ pub struct Report {
 }
 
 /// Where it ran.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Machine {
     /// Operating system and kernel.
     pub system: String,
@@ -62,7 +71,7 @@ pub struct Machine {
 }
 
 /// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Every threshold held.
@@ -76,7 +85,7 @@ pub enum Outcome {
 }
 
 /// How a run ended, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Verdict {
     /// In a word.
     pub outcome: Outcome,
@@ -85,7 +94,7 @@ pub struct Verdict {
 }
 
 /// A threshold, and what was measured.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Judged {
     /// As it was written.
     pub threshold: String,
@@ -96,7 +105,7 @@ pub struct Judged {
 }
 
 /// What was measured of some part of a run. Absent names are zero, or had nothing to measure.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Measures {
     /// How often something happened, by [`count`] name.
     pub counts: BTreeMap<String, u64>,
@@ -160,7 +169,7 @@ pub mod count {
     pub const PROGRESS: &str = "requests.progress";
 
     /// All of them.
-    pub const ALL: [&str; 22] = [
+    pub const ALL: [&str; 23] = [
         CONNECTIONS,
         OPENED,
         FAILED,
@@ -183,6 +192,7 @@ pub mod count {
         NOT_COMPLETED,
         ENDED_TWICE,
         PROGRESS_BACK,
+        PROGRESS,
     ];
 }
 
@@ -219,7 +229,7 @@ pub mod latency {
 }
 
 /// How long something took. The histogram has three significant digits.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Latency {
     /// How many were measured.
     pub count: u64,
@@ -244,7 +254,7 @@ pub struct Latency {
 }
 
 /// What was measured of one phase.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PhaseReport {
     /// Its name.
     pub name: String,
@@ -259,7 +269,7 @@ pub struct PhaseReport {
 }
 
 /// One entry of the timeline. Counts are per second, means where seconds were thinned.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Moment {
     /// Seconds after the first phase's start.
     pub second: u64,
@@ -282,7 +292,7 @@ pub struct Moment {
 }
 
 /// Whether the generator kept up.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Generator {
     /// Processes that shared the load.
     pub processes: u16,
@@ -297,7 +307,7 @@ pub struct Generator {
 }
 
 /// What a server that the run started used.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ServerUse {
     /// Processor time of it and its children, killed ones included as far as they were seen.
     pub cpu_us: u64,
