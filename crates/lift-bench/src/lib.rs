@@ -4,5 +4,6 @@
 //! what was lost, answered twice, or out of order; a generator that could not keep up says that its run is invalid.
 #![warn(missing_docs)]
 
+pub mod proxy;
 pub mod report;
 pub mod scenario;
