@@ -1,6 +1,10 @@
 //! A client's connection and what is wrong with the network come in; the same connection to a server goes out.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use rand_chacha::{ChaCha8Rng, rand_core::Rng as _};
@@ -74,10 +78,13 @@ async fn connect(client: &TcpStream, to: SocketAddr) -> io::Result<TcpStream> {
         SocketAddr::V6(_) => TcpSocket::new_v6(),
     }?;
     socket.set_recv_buffer_size(RECEIVE_BYTES)?;
-    let (from, here) = (client.peer_addr()?.ip(), client.local_addr()?.ip());
-    if from != here && from.is_loopback() && to.ip().is_loopback() && from.is_ipv4() {
-        // The server sees the client's own address, and one address's ports are no limit.
-        socket.bind(SocketAddr::new(from, 0))?;
+    if let (IpAddr::V4(from), IpAddr::V4(at)) = (client.peer_addr()?.ip(), to.ip())
+        && from.is_loopback()
+        && at.is_loopback()
+        && from != Ipv4Addr::LOCALHOST
+    {
+        // The server sees the address that the client chose, and one address's ports are no limit.
+        socket.bind(SocketAddr::from((from, 0)))?;
     }
     timeout(CONNECT_WITHIN, socket.connect(to)).await?
 }
