@@ -4,6 +4,8 @@
 //! what was lost, answered twice, or out of order; a generator that could not keep up says that its run is invalid.
 #![warn(missing_docs)]
 
+pub mod machine;
 pub mod proxy;
 pub mod report;
 pub mod scenario;
+pub mod server;

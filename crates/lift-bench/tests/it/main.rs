@@ -6,3 +6,4 @@
 )]
 
 mod proxy;
+mod server;
