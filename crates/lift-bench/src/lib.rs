@@ -4,17 +4,19 @@
 //! what was lost, answered twice, or out of order; a generator that could not keep up says that its run is invalid.
 #![warn(missing_docs)]
 
-pub mod metric;
-pub mod report;
 pub mod scenario;
-pub mod threshold;
 pub mod plan;
 pub mod run;
+pub mod report;
+pub mod metric;
+pub mod threshold;
+pub mod proxy;
+pub mod server;
+pub mod machine;
 mod books;
 mod payload;
 mod diary;
 mod world;
 mod client;
-mod machine;
 
 pub use self::world::{Claims, Mint};

@@ -3,10 +3,15 @@
 mod finish;
 mod pacer;
 mod part;
+mod processes;
+mod site;
 mod trouble;
 mod processor;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use streamer_client::{
     Error as ClientError,
@@ -16,11 +21,14 @@ use streamer_client::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use self::finish::Facts;
-pub use self::part::Partial;
+use self::{finish::Facts, site::Site};
+pub use self::{
+    part::Partial,
+    processes::{Spawn, part_of},
+};
 use crate::{
     plan::Part,
-    report::{Moment, Report, ServerUse},
+    report::{Moment, Report},
     scenario::{Problem, Protocol, Scenario},
     threshold::Threshold,
     world::{Claims, Mint},
@@ -34,6 +42,8 @@ pub struct Means {
     pub target: Option<String>,
     /// What signs tokens, for a scenario that has some.
     pub mint: Option<Mint>,
+    /// Starts the processes of a scenario that more than one shares.
+    pub spawn: Option<Spawn>,
     /// Told each second what happened in it.
     pub live: Option<watch::Sender<Moment>>,
     /// Ends the schedule when it is cancelled; what is under way is waited for, ten seconds at most.
@@ -96,25 +106,78 @@ pub fn thresholds(scenario: &Scenario) -> Result<Vec<Threshold>, Problem> {
     parsed.collect()
 }
 
-/// Puts a scenario's load on its server, in this process, and reports.
+/// From the call to the first phase: what is made for a run is made in it.
+const LEAD: Duration = Duration::from_millis(100);
+
+/// Puts a scenario's load on its server, and reports.
 ///
 /// # Errors
 /// A scenario that cannot work; a server that cannot be reached, or refuses a first connection.
-pub async fn run(scenario: Arc<Scenario>, means: Means) -> Result<Report, Error> {
+pub async fn run(scenario: Arc<Scenario>, mut means: Means) -> Result<Report, Error> {
     let thresholds = thresholds(&scenario)?;
     let facts = Facts::now(&scenario, &means);
+    let site = Site::open(&scenario, means.target.as_deref()).await?;
+    means.target.clone_from(&site.target);
     knock(&scenario, &means).await?;
-    let partial = part::run(Arc::clone(&scenario), &means, Part::WHOLE).await?;
+    let over = CancellationToken::new();
+    let partials = tokio::select! {
+        partials = parts(&scenario, &means, &site, &over) => partials?,
+        () = site.look() => Vec::new(),
+    };
     let interrupted = means.interrupt.is_cancelled();
-    let server: Option<ServerUse> = None;
+    let server = site.close().await;
     Ok(finish::report(
         &scenario,
         facts,
-        vec![partial],
+        partials,
         server,
         &thresholds,
         interrupted,
     ))
+}
+
+/// What every part measured, while the site goes wrong as the scenario says.
+async fn parts(
+    scenario: &Arc<Scenario>,
+    means: &Means,
+    site: &Site,
+    over: &CancellationToken,
+) -> Result<Vec<Partial>, Error> {
+    let wrong = |start| site.cause(scenario, start, over);
+    match (&means.spawn, scenario.processes) {
+        (Some(spawn), 2..) => {
+            let target = means.target.as_deref().unwrap_or_default();
+            let processes = processes::start(spawn, scenario.processes, target).await?;
+            let running = processes::run(
+                processes,
+                scenario,
+                &site.words,
+                &means.interrupt,
+                means.live.as_ref(),
+            );
+            let (partials, ()) = tokio::join!(until(running, over), wrong(Instant::now()));
+            partials
+        }
+        _ => {
+            let start = Instant::now() + LEAD;
+            let running = part::run(
+                Arc::clone(scenario),
+                means,
+                Part::WHOLE,
+                start,
+                site.words.subscribe(),
+            );
+            let (partial, ()) = tokio::join!(until(running, over), wrong(start));
+            Ok(vec![partial?])
+        }
+    }
+}
+
+/// The outcome of `running`, after which the run is over.
+async fn until<T>(running: impl Future<Output = T>, over: &CancellationToken) -> T {
+    let outcome = running.await;
+    over.cancel();
+    outcome
 }
 
 /// Longest time for the one connection that is made before a run.

@@ -6,9 +6,16 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::{
+        broadcast::{self, error::RecvError},
+        watch,
+    },
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
 
-use super::{Error, Means, pacer::Pacer, processor::Processor, trouble};
+use super::{Error, Means, pacer::Pacer, processor::Processor, site::Word, trouble};
 use crate::{
     books::{Cell, Note, Place, Second, Sketch},
     client,
@@ -19,8 +26,6 @@ use crate::{
     world::{Order, World},
 };
 
-/// From the call to the first phase: what is made for a run is made in it.
-const LEAD: Duration = Duration::from_millis(50);
 /// How long what is under way is waited for after an interrupt.
 const INTERRUPT_DRAIN: Duration = Duration::from_secs(10);
 /// How long clients may take to end after everything was ended.
@@ -45,8 +50,9 @@ pub(super) async fn run(
     scenario: Arc<Scenario>,
     means: &Means,
     part: Part,
+    start: Instant,
+    words: broadcast::Receiver<Word>,
 ) -> Result<Partial, Error> {
-    let start = Instant::now() + LEAD;
     let live = means
         .live
         .clone()
@@ -61,32 +67,23 @@ pub(super) async fn run(
     let world = Arc::new(world.map_err(Error::Scenario)?);
     let processor = Processor::start(start)?;
     let pacer = Pacer::start(Plan::new(&scenario, part), start, means.interrupt.clone())?;
+    let told = listen(world.diary.clone(), words);
     let begun = async {
         tokio::join!(
             schedule(&scenario, &world, part, start, pacer),
             trouble::cause(&scenario, &world, start)
         )
     };
-    tokio::select! {
-        _ = begun => {}
-        () = means.interrupt.cancelled() => {}
-    }
-    world.over.cancel();
-    world.tasks.close();
-    let drain = if means.interrupt.is_cancelled() {
-        scenario.limits.drain.min(INTERRUPT_DRAIN)
-    } else {
-        scenario.limits.drain
+    let measured = async {
+        tokio::select! {
+            _ = begun => {}
+            () = means.interrupt.cancelled() => {}
+        }
+        drain(&scenario, &world, &means.interrupt).await;
     };
     tokio::select! {
-        _ = timeout(drain, world.tasks.wait()) => {}
-        () = async { means.interrupt.cancelled().await; tokio::time::sleep(INTERRUPT_DRAIN).await } => {}
-    }
-    world.stop.cancel();
-    world.readers.close();
-    let ended = async { tokio::join!(world.tasks.wait(), world.readers.wait()) };
-    if timeout(END_WITHIN, ended).await.is_err() {
-        tracing::warn!("some clients did not end in time");
+        () = measured => {}
+        () = told => {}
     }
     let took_us = world.diary.now();
     let (cpu, cpu_us) = processor.stop();
@@ -107,6 +104,39 @@ pub(super) async fn run(
         cpu_us,
         took_us,
     })
+}
+
+/// Waits for what is under way, and ends what does not end.
+async fn drain(scenario: &Scenario, world: &World, interrupt: &CancellationToken) {
+    world.over.cancel();
+    world.tasks.close();
+    let drain = if interrupt.is_cancelled() {
+        scenario.limits.drain.min(INTERRUPT_DRAIN)
+    } else {
+        scenario.limits.drain
+    };
+    tokio::select! {
+        _ = timeout(drain, world.tasks.wait()) => {}
+        () = async { interrupt.cancelled().await; tokio::time::sleep(INTERRUPT_DRAIN).await } => {}
+    }
+    world.stop.cancel();
+    world.readers.close();
+    let ended = async { tokio::join!(world.tasks.wait(), world.readers.wait()) };
+    if timeout(END_WITHIN, ended).await.is_err() {
+        tracing::warn!("some clients did not end in time");
+    }
+}
+
+/// Writes down what happens to the server. Ends never.
+async fn listen(diary: Diary, mut words: broadcast::Receiver<Word>) {
+    loop {
+        match words.recv().await {
+            Ok(Word::Killed) => diary.note(Note::Killed { at: diary.now() }),
+            Ok(Word::Back) => diary.note(Note::Back { at: diary.now() }),
+            Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
 }
 
 /// Begins what is due, as it comes due.

@@ -18,7 +18,7 @@ pub(super) struct Processor {
 impl Processor {
     pub(super) fn start(start: Instant) -> std::io::Result<Self> {
         let (stop, stopped) = mpsc::channel();
-        let began = machine::cpu_time()?;
+        let began = machine::own_cpu();
         let thread = thread::Builder::new()
             .name("watch".to_owned())
             .spawn(move || {
@@ -29,7 +29,7 @@ impl Processor {
                 loop {
                     let ended = stopped.recv_timeout(Duration::from_secs(1))
                         != Err(RecvTimeoutError::Timeout);
-                    let Ok(used) = machine::cpu_time() else { break };
+                    let used = machine::own_cpu();
                     let now = Instant::now();
                     let wall = now.saturating_duration_since(before.0).as_secs_f64();
                     // The rest of a second says little.
@@ -42,7 +42,6 @@ impl Processor {
                         return (shares, micros(used.saturating_sub(began)));
                     }
                 }
-                (shares, 0)
             })?;
         Ok(Self { stop, thread })
     }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args as Group;
+use lift_bench::plan::Part;
 
 pub(super) const LOAD_EXAMPLES: &str = "\
 Examples:
@@ -25,7 +26,7 @@ directory; without --data-dir it is a new one, which is removed after the run.";
 pub struct LoadArgs {
     /// YAML file: what to do to the server, and what must hold.
     pub scenario: PathBuf,
-    /// `ws://` or `wss://` URL, instead of the scenario's.
+    /// `ws://` or `wss://` URL of a server that runs already, instead of the scenario's.
     #[arg(long, value_name = "URL")]
     pub target: Option<String>,
     /// Data directory whose newest key signs the tokens of virtual clients [default: .streamer; a new one where the scenario starts the server].
@@ -49,7 +50,19 @@ pub struct LoadArgs {
     /// Say nothing on stderr but errors.
     #[arg(long, short)]
     pub quiet: bool,
+    /// Be one of the processes that share a load, told what to do on stdin: what `lift load` starts itself with.
+    #[arg(long, value_name = "NUMBER/OF", value_parser = part, hide = true)]
+    pub part: Option<Part>,
     /// Check the scenario and its thresholds, and do nothing.
     #[arg(long)]
     pub check: bool,
+}
+
+fn part(text: &str) -> Result<Part, String> {
+    let (number, of) = text.split_once('/').ok_or("it is no NUMBER/OF")?;
+    let read = |text: &str| text.parse().map_err(|error| format!("`{text}`: {error}"));
+    Ok(Part {
+        number: read(number)?,
+        of: read(of)?,
+    })
 }

@@ -2,16 +2,22 @@
 
 mod live;
 
-use std::{fs, path::Path, sync::Arc};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use lift_bench::{
     Claims, Mint,
     report::{Form, Outcome, Report},
-    run::{self, Error as RunError, Means},
+    run::{self, Error as RunError, Means, Spawn},
     scenario::Scenario,
 };
 use streamer::auth::{Keys, MintRequest, mint};
+use tempfile::TempDir;
+use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use super::ws::Signals;
@@ -22,35 +28,50 @@ use crate::{
     output::{print, say},
 };
 
+/// What tells a server of the scenario's own where its data are.
+const DATA_DIR_VARIABLE: &str = "STREAMER_DATA_DIR";
 /// Where keys are if nothing else is said.
 const DATA_DIR: &str = ".streamer";
 
 pub(crate) fn run(args: &LoadArgs, environment: &Environment) -> Result<(), Failure> {
-    let scenario = read(args)?;
+    let mut scenario = read(args)?;
     let forms = forms(args)?;
     if args.check {
-        let phases = scenario.phases.len();
+        let (phases, thresholds) = (scenario.phases.len(), scenario.thresholds.len());
         return print(&format!(
-            "{}: {phases} phases, {} thresholds\n",
-            scenario.name,
-            scenario.thresholds.len()
+            "{}: {phases} phases, {thresholds} thresholds\n",
+            scenario.name
         ));
     }
-    let keys = match &scenario.tokens {
-        Some(_) => Some(signing(args)?),
+    if args.target.is_some() {
+        // That server is there already.
+        scenario.server = None;
+    }
+    let place = Place::of(args, &mut scenario)?;
+    let mint = match &scenario.tokens {
+        Some(_) => Some(signing(&place.dir)?),
         None => None,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| {
-            let help = "the system refused it; check the limits of this process";
-            Failure::file(Exit::Failed, "`lift load` cannot start", &error, help)
-        })?;
-    let report = runtime.block_on(one_run(args, environment, scenario, keys));
+        .map_err(|error| cannot_start(&error))?;
+    let mut means = Means::default();
+    means.target.clone_from(&args.target);
+    means.mint = mint;
+    means.spawn = Some(spawning(args, &place.dir));
+    if let Some(part) = args.part {
+        let talk = (tokio::io::stdin(), tokio::io::stdout());
+        let done = runtime.block_on(run::part_of(Arc::new(scenario), means, part, talk));
+        // A read of stdin cannot be given up.
+        runtime.shutdown_background();
+        return done.map_err(|error| failed(args, &error));
+    }
+    let report = runtime.block_on(one_run(args, environment, scenario, means));
     // What a second Ctrl-C leaves undone must not hold the process.
     runtime.shutdown_background();
     let report = report?;
+    drop(place);
     for (file, form) in forms {
         fs::write(file, report.written(form)).map_err(|error| {
             let what = format!("the report `{}` cannot be written", file.display());
@@ -61,28 +82,70 @@ pub(crate) fn run(args: &LoadArgs, environment: &Environment) -> Result<(), Fail
     judged(&report)
 }
 
+/// Where keys and the data of the scenario's own server are.
+struct Place {
+    dir: PathBuf,
+    /// Removed with this, if it was made for the run.
+    _made: Option<TempDir>,
+}
+
+impl Place {
+    fn of(args: &LoadArgs, scenario: &mut Scenario) -> Result<Self, Failure> {
+        let made = match (&args.data_dir, &scenario.server) {
+            (None, Some(_)) => Some(TempDir::new().map_err(|error| cannot_start(&error))?),
+            _ => None,
+        };
+        let given = args.data_dir.as_deref().unwrap_or(Path::new(DATA_DIR));
+        let dir = made.as_ref().map_or(given, TempDir::path).to_owned();
+        if let Some(server) = &mut scenario.server {
+            let shown = dir.display().to_string();
+            server
+                .environment
+                .insert(DATA_DIR_VARIABLE.to_owned(), shown);
+        }
+        Ok(Self { dir, _made: made })
+    }
+}
+
+/// This command again, for one part of the load.
+fn spawning(args: &LoadArgs, dir: &Path) -> Spawn {
+    let (scenario, dir, seed) = (args.scenario.clone(), dir.to_owned(), args.seed);
+    Arc::new(move |part, target| {
+        let program = std::env::current_exe().unwrap_or_else(|_unknown| "lift".into());
+        let mut command = Command::new(program);
+        command
+            .arg("load")
+            .arg(&scenario)
+            .arg("--target")
+            .arg(target);
+        command.arg("--data-dir").arg(&dir);
+        command
+            .arg("--part")
+            .arg(format!("{}/{}", part.number, part.of));
+        if let Some(seed) = seed {
+            command.arg("--seed").arg(seed.to_string());
+        }
+        command
+    })
+}
+
+fn cannot_start(error: &std::io::Error) -> Failure {
+    let help = "the system refused it; check the limits of this process";
+    Failure::file(Exit::Failed, "`lift load` cannot start", error, help)
+}
+
 async fn one_run(
     args: &LoadArgs,
     environment: &Environment,
     scenario: Scenario,
-    mint: Option<Mint>,
+    mut means: Means,
 ) -> Result<Report, Failure> {
     let interrupt = CancellationToken::new();
-    let mut means = Means::default();
-    means.target.clone_from(&args.target);
-    means.mint = mint;
     means.interrupt = interrupt.clone();
     let scenario = Arc::new(scenario);
     let (live, shown) = live::show(&scenario, environment, args.quiet);
     means.live = Some(live);
-    let mut signals = Signals::new().map_err(|error| {
-        Failure::file(
-            Exit::Failed,
-            "`lift load` cannot start",
-            &error,
-            "try again",
-        )
-    })?;
+    let mut signals = Signals::new().map_err(|error| cannot_start(&error))?;
     let mut running = std::pin::pin!(run::run(Arc::clone(&scenario), means));
     let mut shown = std::pin::pin!(shown);
     let report = loop {
@@ -164,12 +227,8 @@ fn forms(args: &LoadArgs) -> Result<Vec<(&Path, Form)>, Failure> {
 }
 
 /// What signs the tokens of virtual clients.
-fn signing(args: &LoadArgs) -> Result<Mint, Failure> {
-    let dir = args
-        .data_dir
-        .as_deref()
-        .unwrap_or(Path::new(DATA_DIR))
-        .join("keys");
+fn signing(data_dir: &Path) -> Result<Mint, Failure> {
+    let dir = data_dir.join("keys");
     let keys = Keys::open(&dir).map_err(|error| {
         let what = format!("the keys in `{}` cannot be used", dir.display());
         Failure::file(
@@ -251,6 +310,5 @@ fn judged(report: &Report) -> Result<(), Failure> {
             "the schedule was not done to its end",
             "the report has what was measured until then",
         )),
-        _ => Ok(()),
     }
 }
