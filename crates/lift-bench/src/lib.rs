@@ -18,5 +18,6 @@ mod payload;
 mod diary;
 mod world;
 mod client;
+mod echo;
 
 pub use self::world::{Claims, Mint};

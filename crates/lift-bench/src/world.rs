@@ -15,6 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     books::{ClientNo, Place},
     diary::Diary,
+    echo::{self, Echo},
     payload::{Body, Known, Row, Template},
     scenario::{Behaviour, Message, Protocol, Scenario, Step, Tokens},
 };
@@ -125,11 +126,22 @@ pub(crate) struct Present(Vec<Mutex<Turns>>);
 type Turns = VecDeque<(ClientNo, mpsc::Sender<Order>)>;
 
 impl World {
+    /// Whether some of its clients are for the generator's own server.
+    pub(crate) fn wants_echo(scenario: &Scenario) -> bool {
+        let mut targets = scenario
+            .behaviours
+            .values()
+            .filter_map(|behaviour| behaviour.target.as_deref());
+        targets.any(|target| target == echo::NAME)
+    }
+
+    /// `targets` are the server's URL, and the generator's own server.
+    ///
     /// # Errors
     /// A template or a data file that cannot be used, a server that is not named.
     pub(crate) fn new(
         scenario: &Scenario,
-        target: Option<&str>,
+        targets: (Option<&str>, Option<&Echo>),
         mint: Option<Mint>,
         diary: Diary,
     ) -> Result<Self, String> {
@@ -144,7 +156,7 @@ impl World {
             row: rows.first(),
         };
         let kinds = scenario.behaviours.iter().map(|(name, behaviour)| {
-            Kind::new(behaviour, scenario, target, example)
+            Kind::new(behaviour, scenario, targets, example)
                 .map_err(|problem| format!("behaviour `{name}`: {problem}"))
         });
         let kinds = kinds.collect::<Result<Vec<_>, _>>()?;
@@ -213,19 +225,19 @@ impl Kind {
     fn new(
         behaviour: &Behaviour,
         scenario: &Scenario,
-        target: Option<&str>,
+        (target, echo): (Option<&str>, Option<&Echo>),
         example: Known<'_>,
     ) -> Result<Self, String> {
-        let target = behaviour
-            .target
-            .as_deref()
-            .or(target)
-            .or(scenario.target.as_deref());
+        let target = match (behaviour.target.as_deref(), echo) {
+            (Some(echo::NAME), Some(echo)) => Some(echo.url()),
+            (own, _) => own
+                .or(target)
+                .or(scenario.target.as_deref())
+                .map(str::to_owned),
+        };
         let ready = |message: &Message| Ready::new(message, example);
         Ok(Self {
-            target: target
-                .ok_or("no server is named: give `target`")?
-                .to_owned(),
+            target: target.ok_or("no server is named: give `target`")?,
             speaks: behaviour.speaks.unwrap_or(scenario.speaks),
             in_flight: usize::try_from(behaviour.in_flight.get()).unwrap_or(usize::MAX),
             messages: behaviour

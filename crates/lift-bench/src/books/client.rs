@@ -308,10 +308,11 @@ impl Message {
 
     fn end(&mut self, end: End, at: Micros, heard: &mut Heard) {
         if let Some(first) = self.end {
-            // A connection that came after the first end is told it again: that is what a resume is for.
-            let same = first.seq == end.seq && first.complete == end.complete;
-            if first.connection == end.connection || !same {
+            if first.seq != end.seq || first.complete != end.complete {
                 heard.count(count::ENDED_TWICE);
+            } else if first.connection == end.connection {
+                // A connection that came after the first end is told it again: that is what a resume is for.
+                heard.count(count::ENDED_AGAIN);
             }
             self.end = Some(end);
             return;

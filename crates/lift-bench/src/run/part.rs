@@ -20,6 +20,7 @@ use crate::{
     books::{Cell, Note, Place, Second, Sketch},
     client,
     diary::{Diary, micros},
+    echo::Echo,
     plan::{Due, Part, Plan, What},
     report::Moment,
     scenario::Scenario,
@@ -58,9 +59,15 @@ pub(super) async fn run(
         .clone()
         .unwrap_or_else(|| watch::channel(Moment::default()).0);
     let (diary, keeper) = Diary::open(start, scenario.limits.late_after, live)?;
+    // Ends after the clients.
+    let echo = if World::wants_echo(&scenario) {
+        Some(Echo::start().await?)
+    } else {
+        None
+    };
     let world = World::new(
         &scenario,
-        means.target.as_deref(),
+        (means.target.as_deref(), echo.as_ref()),
         means.mint.clone(),
         diary,
     );
