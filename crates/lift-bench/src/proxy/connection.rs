@@ -58,8 +58,8 @@ pub(super) async fn carry(
     prepare(&client);
     prepare(&server);
     let [up, down] = dice;
-    let up = Way::new(Towards::Server, &client, &server, place, &settings, up);
-    let down = Way::new(Towards::Client, &server, &client, place, &settings, down);
+    let mut up = Way::new(Towards::Server, &client, &server, place, &settings, up);
+    let mut down = Way::new(Towards::Client, &server, &client, place, &settings, down);
     let Err(broken) = tokio::try_join!(up.run(), down.run()) else {
         return;
     };
@@ -183,7 +183,7 @@ impl<'a> Way<'a> {
     }
 
     /// Carries bytes until there are no more.
-    async fn run(mut self) -> Result<(), Broken> {
+    async fn run(&mut self) -> Result<(), Broken> {
         while self.turn().await?.is_some() {}
         Ok(())
     }
