@@ -22,13 +22,13 @@ use super::{
 
 /// What the kernel holds of what was not read, twice as much with its bookkeeping. Without it Linux lets this grow to
 /// megabytes, and a peer would not notice for long that nothing is read.
-pub(super) const RECEIVE_BYTES: u32 = 64 * 1024;
+pub(super) const RECEIVE_BYTES: u32 = 32 * 1024;
 /// What the kernel holds of what it could not send, besides what is under way.
 const UNSENT_BYTES: u32 = 16 * 1024;
 /// A server that takes longer to accept is as good as none.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// Before a reset, the kernel has this long to send what was written; a client that does not read loses it.
-const SENT_WITHIN: Duration = Duration::from_secs(1);
+const SENT_WITHIN: Duration = Duration::from_secs(5);
 const SENT_PAUSE: Duration = Duration::from_millis(1);
 
 /// Why both sides of a connection are reset.
@@ -58,8 +58,8 @@ pub(super) async fn carry(
     prepare(&client);
     prepare(&server);
     let [up, down] = dice;
-    let up = Way::new(Towards::Server, &client, &server, place, &settings, up);
-    let down = Way::new(Towards::Client, &server, &client, place, &settings, down);
+    let mut up = Way::new(Towards::Server, &client, &server, place, &settings, up);
+    let mut down = Way::new(Towards::Client, &server, &client, place, &settings, down);
     let Err(broken) = tokio::try_join!(up.run(), down.run()) else {
         return;
     };
@@ -183,7 +183,7 @@ impl<'a> Way<'a> {
     }
 
     /// Carries bytes until there are no more.
-    async fn run(mut self) -> Result<(), Broken> {
+    async fn run(&mut self) -> Result<(), Broken> {
         while self.turn().await?.is_some() {}
         Ok(())
     }

@@ -157,6 +157,8 @@ impl Door {
                 self.settings.clone(),
                 dice,
             );
+            // Boxed, since what wraps a future holds room for it twice.
+            let carried = Box::pin(carried);
             let stop = self.stop.clone();
             self.tasks.spawn(stop.run_until_cancelled_owned(carried));
             number = number.wrapping_add(1);

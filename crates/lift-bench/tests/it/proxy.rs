@@ -274,6 +274,58 @@ async fn a_client_is_reset_after_just_so_many_bytes() {
     }
 }
 
+#[tokio::test]
+async fn a_reset_takes_nothing_away_from_a_client_with_little_room() {
+    const BYTES: usize = 20_000;
+    let far = Far::start(async |mut stream: TcpStream| {
+        _ = stream.write_all(&counted(3 * BYTES)).await;
+        _ = stream.read_u8().await;
+    })
+    .await;
+    far.proxy.set(reset_after(BYTES as u64));
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(2_048).unwrap();
+    let mut stream = socket.connect(far.proxy.address()).await.unwrap();
+    let mut received = Vec::new();
+    let ended = soon("the end", stream.read_to_end(&mut received)).await;
+    assert_eq!(ended.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    assert!(received == counted(BYTES), "{} bytes", received.len());
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_server_feels_a_stall_soon_though_much_passed_before() {
+    const BEFORE: usize = 16 * 1024 * 1024;
+    let (told, mut server_wrote) = tokio::sync::mpsc::channel(1);
+    let far = Far::start(move |mut stream: TcpStream| {
+        let told = told.clone();
+        async move {
+            // A server that leaves little to its kernel, as the local gateway does.
+            let socket = socket2::SockRef::from(&stream);
+            socket.set_tcp_notsent_lowat(16 * 1024).unwrap();
+            stream.write_all(&vec![7; BEFORE]).await.unwrap();
+            // The client says that it has all, and that the stall has begun.
+            stream.read_u8().await.unwrap();
+            let mut written = 0;
+            let blocked = Duration::from_secs(1);
+            while let Ok(count) = timeout(blocked, stream.write(&[7; 4_096])).await {
+                written += count.unwrap();
+            }
+            told.send(written).await.unwrap();
+        }
+    })
+    .await;
+    let mut stream = far.connect().await;
+    let mut before = vec![0; BEFORE];
+    soon("all", stream.read_exact(&mut before)).await.unwrap();
+    let until = Instant::now() + Duration::from_secs(3_600);
+    far.proxy.stall(Share::ALL, until.into());
+    stream.write_all(b"!").await.unwrap();
+    let written = soon("the server blocks", server_wrote.recv()).await;
+    let written = written.unwrap();
+    assert!(written < 256 * 1024, "{written} bytes");
+}
+
 /// What a stalled connection may hold: the server's kernel, ours, the line.
 const BUFFERS_MAX: usize = 8 * 1024 * 1024;
 

@@ -15,7 +15,7 @@ use tokio::{io::AsyncReadExt as _, net::TcpStream};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Tells each client its process id, and how often it was started by what is in its file.
+/// Tells each client its process id and what is in its environment. It says more than a pipe holds before it listens.
 const SERVER: &str = r#"
 import os, socket, sys
 host, port = sys.argv[1:3]
