@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         "environment" => steps::environment(),
         "package" => package::run_package(),
         "aws" => steps::aws(),
+        "aws-costs" => steps::aws_costs(),
         "telemetry" => steps::telemetry(),
         _ => Err(USAGE.trim_end().to_owned()),
     };

@@ -144,6 +144,20 @@ pub(crate) fn telemetry() -> Result<(), String> {
     )
 }
 
+/// Writes `docs/aws-costs.json`, the table of `docs/aws-costs.md` and the example of `docs/load-cost.md`; the tests that
+/// otherwise compare them know how.
+pub(crate) fn aws_costs() -> Result<(), String> {
+    foreign_clients()?;
+    run_with(
+        "cargo test --quiet -p streamer --all-features --test lambda what_each",
+        &[("AWS_COSTS", "write")],
+    )?;
+    run_with(
+        "cargo test --quiet -p lift-cli --test it the_page_shows_what",
+        &[("AWS_COSTS", "write")],
+    )
+}
+
 /// The files that describe the service to programs; a test fails where they are stale.
 pub(crate) fn schemas() -> Result<(), String> {
     run("cargo run --quiet -p streamer --example schemas")

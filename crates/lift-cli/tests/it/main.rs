@@ -16,6 +16,7 @@ mod signals;
 mod token;
 mod live;
 mod store;
+mod cost;
 mod doctor;
 mod explain;
 mod pages;
