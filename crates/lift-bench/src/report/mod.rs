@@ -4,6 +4,10 @@ mod form;
 mod figure;
 mod summary;
 mod text;
+mod rows;
+mod junit;
+mod markdown;
+mod html;
 
 use std::collections::BTreeMap;
 
