@@ -129,7 +129,7 @@ impl Plot {
         let letters = u32::try_from(longest.unwrap_or(1)).map_or(1.0, f64::from);
         let area = Area {
             left: (letters * LETTER + 12.0).round(),
-            right: width - 14.0,
+            right: width - 22.0,
             top: 42.0,
             bottom: height - 40.0,
         };

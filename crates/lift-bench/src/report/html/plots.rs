@@ -104,7 +104,7 @@ fn open(report: &Report) -> Plot {
     })];
     Plot {
         title: "Open connections",
-        note: "At the end of each second.".to_owned(),
+        note: "As the generator counted them.".to_owned(),
         unit: "connections",
         across: time(report),
         up: Scale::up_to(heights(&lines).fold(0.0, f64::max)),

@@ -17,6 +17,8 @@ pub(super) enum Scale {
 const TICKS: f64 = 5.0;
 /// Where the largest value is so many times the smallest, a linear axis shows the largest alone.
 const LOG_FROM: f64 = 30.0;
+/// What a tick is a power of ten times.
+const PARTS: [f64; 3] = [1.0, 2.0, 5.0];
 /// Percentiles that have a tick.
 const PERCENTILES: [(f64, &str); 7] = [
     (0.0, "0"),
@@ -37,10 +39,9 @@ impl Scale {
             most = most.max(value);
         }
         if most > least * LOG_FROM {
-            let decade = |value: f64| 10_f64.powf(value);
             Self::Log {
-                from: decade(least.log10().floor()),
-                to: decade(most.log10().ceil()),
+                from: round(least, Rounded::Down),
+                to: round(most, Rounded::Up),
             }
         } else {
             Self::up_to(most)
@@ -85,16 +86,16 @@ impl Scale {
                 ticks.map(|tick| (tick, number(tick, step))).collect()
             }
             Self::Log { from, to } => {
-                let decades = (to / from).log10();
-                let within: &[f64] = if decades > 2.5 {
+                let within: &[f64] = if (to / from).log10() > 2.5 {
                     &[1.0]
                 } else {
-                    &[1.0, 2.0, 5.0]
+                    &PARTS
                 };
-                let starts = std::iter::successors(Some(*from), |start| Some(start * 10.0));
-                let starts = starts.take_while(|start| *start < to * 1.01);
-                let ticks = starts.flat_map(|start| within.iter().map(move |part| start * part));
-                let ticks = ticks.filter(|tick| *tick < to * 1.01);
+                let first = 10_f64.powf(from.log10().floor());
+                let powers = std::iter::successors(Some(first), |power| Some(power * 10.0));
+                let powers = powers.take_while(|power| *power < to * 1.01);
+                let ticks = powers.flat_map(|power| within.iter().map(move |part| power * part));
+                let ticks = ticks.filter(|tick| *tick > from * 0.99 && *tick < to * 1.01);
                 ticks.map(|tick| (tick, number(tick, tick))).collect()
             }
             Self::Tail { nines } => {
@@ -111,14 +112,25 @@ impl Scale {
     }
 }
 
-/// 1, 2 or 5 of some power of ten.
 fn step(most: f64) -> f64 {
-    let rough = most / TICKS;
-    let power = 10_f64.powf(rough.log10().floor());
-    let nice = [1.0, 2.0, 5.0]
-        .into_iter()
-        .find(|nice| rough <= nice * power * 1.001);
-    nice.unwrap_or(10.0) * power
+    round(most / TICKS, Rounded::Up)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rounded {
+    Up,
+    Down,
+}
+
+/// The next 1, 2 or 5 of some power of ten.
+fn round(value: f64, to: Rounded) -> f64 {
+    let power = 10_f64.powf(value.log10().floor());
+    let mut parts = PARTS.into_iter().chain([10.0]).map(|part| part * power);
+    let found = match to {
+        Rounded::Up => parts.find(|part| value <= part * 1.001),
+        Rounded::Down => parts.rev().find(|part| value >= part * 0.999),
+    };
+    found.unwrap_or(power)
 }
 
 /// A tick's number, with no more decimals than its step has.
@@ -201,7 +213,11 @@ mod tests {
             ),
             (
                 Scale::fitting([0.7, 80.0].into_iter()),
-                vec!["0.1", "1", "10", "100"],
+                vec!["0.5", "1", "2", "5", "10", "20", "50", "100"],
+            ),
+            (
+                Scale::fitting([0.07, 800.0].into_iter()),
+                vec!["0.1", "1", "10", "100", "1,000"],
             ),
             (
                 Scale::fitting([1.0, 90.0].into_iter()),
