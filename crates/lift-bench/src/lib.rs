@@ -4,6 +4,7 @@
 //! what was lost, answered twice, or out of order; a generator that could not keep up says that its run is invalid.
 #![warn(missing_docs)]
 
+pub mod comparison;
 pub mod metric;
 pub mod report;
 pub mod scenario;

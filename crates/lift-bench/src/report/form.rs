@@ -59,11 +59,16 @@ impl Form {
 #[non_exhaustive]
 pub enum ReadError {
     /// Not JSON, or not of a report's shape.
-    #[error("it is no report of a load test")]
+    #[error("it is not of the shape that it should be")]
     Shape(#[from] serde_json::Error),
     /// Of another version, or something else.
-    #[error("its format is `{0}`, and this version reads `{FORMAT}`")]
-    Format(String),
+    #[error("its format is `{found}`, and this version reads `{known}`")]
+    Format {
+        /// What it says.
+        found: String,
+        /// What it should say.
+        known: &'static str,
+    },
 }
 
 impl Report {
@@ -88,7 +93,10 @@ impl Report {
         let value: Value = serde_json::from_str(text)?;
         match value.get("format").and_then(Value::as_str) {
             Some(FORMAT) | None => Ok(serde_json::from_value(value)?),
-            Some(other) => Err(ReadError::Format(other.chars().take(60).collect())),
+            Some(other) => Err(ReadError::Format {
+                found: other.chars().take(60).collect(),
+                known: FORMAT,
+            }),
         }
     }
 }

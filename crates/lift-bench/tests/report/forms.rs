@@ -96,8 +96,8 @@ fn what_is_no_report_is_refused_by_name() {
             value.to_string(),
             "its format is `lift-load/9`, and this version reads `lift-load/1`",
         ),
-        ("{}".to_owned(), "it is no report of a load test"),
-        ("[1".to_owned(), "it is no report of a load test"),
+        ("{}".to_owned(), "it is not of the shape that it should be"),
+        ("[1".to_owned(), "it is not of the shape that it should be"),
     ] {
         assert_eq!(Report::read(&text).unwrap_err().to_string(), said);
     }

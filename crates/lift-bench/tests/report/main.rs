@@ -8,3 +8,4 @@
 mod sample;
 mod thresholds;
 mod forms;
+mod comparisons;
