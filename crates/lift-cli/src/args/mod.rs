@@ -9,9 +9,11 @@ use clap::{
 use streamer::auth::Algorithm;
 
 pub mod dev;
+mod report;
 mod smoke;
 mod upkeep;
 
+pub use report::{CompareArgs, ReportArgs, ReportCommand, ShowArgs};
 pub use smoke::SmokeArgs;
 pub use upkeep::{
     BackupArgs, CompletionsArgs, DoctorArgs, ExplainArgs, ManArgs, Shell, StoppedStoreArgs,
@@ -82,6 +84,9 @@ pub enum Command {
     /// Check that a deployment of Streamer works, here or on AWS; exits with 1 if a check failed.
     #[command(after_help = format!("{}\n\n{EXIT_STATUS}", smoke::SMOKE_EXAMPLES))]
     Smoke(SmokeArgs),
+    /// Show the report of a load test in another form, or compare reports.
+    #[command(after_help = format!("{}\n\n{EXIT_STATUS}", report::REPORT_EXAMPLES))]
+    Report(ReportArgs),
     /// Make and read the tokens of one machine.
     #[command(after_help = format!("{TOKEN_EXAMPLES}\n\n{EXIT_STATUS}"))]
     Token(TokenArgs),

@@ -20,3 +20,4 @@ mod doctor;
 mod explain;
 mod pages;
 mod smoke;
+mod report;
