@@ -89,21 +89,24 @@ pub fn schema() -> Value {
     schemars::schema_for!(Figures).to_value()
 }
 
-/// What measured which figure, and when.
+/// What measured which figure, and when; of which side, where the sides differ.
 pub(super) fn sources(baseline: &Side, now: &Side) -> Vec<String> {
-    let sides = [("baseline", baseline), ("now", now)];
-    let all = sides.into_iter().flat_map(|(name, side)| {
-        let said = side
-            .figures
-            .iter()
-            .filter(|figure| !figure.source.is_empty());
-        said.map(move |figure| {
-            format!(
-                "{} ({name}): {}, {}",
-                figure.name, figure.source, figure.date
-            )
-        })
-    });
-    let all: BTreeSet<String> = all.collect();
-    all.into_iter().collect()
+    let said = |side: &Side| -> BTreeSet<String> {
+        let measured = side.figures.iter().filter(|figure| figure.value.is_some());
+        let said = measured.map(|figure| {
+            let Figure {
+                name, source, date, ..
+            } = figure;
+            format!("{name}: {source}, {date}")
+        });
+        said.collect()
+    };
+    let (baseline, now) = (said(baseline), said(now));
+    let all = baseline.union(&now);
+    all.map(|line| match (baseline.contains(line), now.contains(line)) {
+        (true, false) => format!("{line} (baseline)"),
+        (false, true) => format!("{line} (now)"),
+        _ => line.clone(),
+    })
+    .collect()
 }

@@ -147,7 +147,7 @@ fn side(spread: Option<Spread>, unit: &str) -> String {
         return "not measured".to_owned();
     };
     let shown = |value: f64| amount(value, unit);
-    if spread.runs < 2 {
+    if spread.least.total_cmp(&spread.most).is_eq() {
         return shown(spread.middle);
     }
     format!(
@@ -161,9 +161,10 @@ fn side(spread: Option<Spread>, unit: &str) -> String {
 fn amount(value: f64, unit: &str) -> String {
     match unit {
         "%" if (0.0..=100.0).contains(&value) => percent(value),
-        "ms" => short(value),
         // A whole number needs no point.
         _ if value.fract().abs() < f64::EPSILON && value.abs() < 100.0 => format!("{value:.0}"),
+        // Three digits: with fewer, repeats look alike that are not.
+        _ if value.abs() < 10.0 => format!("{value:.2}"),
         _ => short(value),
     }
 }

@@ -252,10 +252,12 @@ fn warnings(runs: &[&Run]) -> Vec<String> {
         let names: Vec<_> = phases.map(|phase| phase.name.clone()).collect();
         names.join(", ")
     });
-    for run in runs {
-        if run.report.verdict.outcome == Outcome::Broken {
-            warnings.push(format!("`{}` did not keep its thresholds", run.label));
-        }
+    let broken = runs
+        .iter()
+        .filter(|run| run.report.verdict.outcome == Outcome::Broken);
+    let broken: Vec<_> = broken.map(|run| format!("`{}`", run.label)).collect();
+    if !broken.is_empty() {
+        warnings.push(format!("thresholds were broken in {}", broken.join(", ")));
     }
     warnings
 }

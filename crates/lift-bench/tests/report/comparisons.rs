@@ -134,12 +134,12 @@ fn a_table_says_what_it_was_what_it_is_and_what_that_means() {
         "**message-throughput: 6 better, 0 worse, 0 noise**\n",
         "\n| metric | baseline | now | change | verdict |\n| --- | ---: | ---: | ---: | --- |\n| **performance** | | | | |\n",
         "\n| reply.p50, ms | 0.82 (0.80–0.84) | 0.41 (0.40–0.43) | −50.0 % | better |\n",
-        "\n| messages.lost | 0 (0–0) | 0 (0–0) | 0 | same |\n",
-        "\n| connections.reliability, % | 99.9 (99.9–99.9) | 99.9 (99.9–99.9) | 0 points | same |\n",
+        "\n| messages.lost | 0 | 0 | 0 | same |\n",
+        "\n| connections.reliability, % | 99.9 | 99.9 | 0 points | same |\n",
         "\n| **code** | | | | |\n| lines of code, lines | 20,000 | 19,000 | −5.0 % | better |\n",
         "\n| boilerplate, lines | not measured | not measured | – | not measured |\n",
         "ranges lie apart by chance in 10.0 of 100 rows.",
-        "\n<sub>Figures: boilerplate (baseline): tokei 14, 2026-11-29; ",
+        "\n<sub>Figures: lines of code: tokei 14, 2026-11-29.</sub>",
     ] {
         assert!(text.contains(expected), "{expected:?} is not in:\n{text}");
     }
@@ -236,7 +236,7 @@ fn what_makes_the_sides_less_alike_is_warned_of() {
             "the runs are of different machines: 2 of Processor X, 8 GiB, Linux 6.1 / 4 of Processor X, 8 GiB, Linux 6.1",
             "the runs are of different seeds: 7 / 8",
             "the scenario has other phases: arrive, shout / arrive, talk",
-            "`0.json` did not keep its thresholds",
+            "thresholds were broken in `0.json`",
         ]
     );
 }

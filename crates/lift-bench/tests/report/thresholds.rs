@@ -1,8 +1,12 @@
 //! Conditions come in; what is wrong with them, or whether a report keeps them, comes out.
 
-use lift_bench::{report::count, scenario::Scenario, threshold::Threshold};
+use lift_bench::{
+    report::{count, latency},
+    scenario::Scenario,
+    threshold::Threshold,
+};
 
-use crate::sample::{judged, latency, report};
+use crate::sample::{self, judged, report};
 
 const SCENARIO: &str = "
 name: two
@@ -27,7 +31,7 @@ fn a_condition_is_judged_by_what_was_measured() {
     let talker = report.behaviours.get_mut("talker").unwrap();
     talker
         .latencies
-        .insert("reply".to_owned(), latency(300_000, 900));
+        .insert("reply".to_owned(), sample::latency(300_000, 900));
     for (text, measured, held) in [
         ("reply.p99 < 100ms", Some("3.2ms"), true),
         ("reply.p99 < 3.2ms", Some("3.2ms"), false),
@@ -223,5 +227,49 @@ fn parts_that_the_scenario_does_not_have_are_refused_before_a_run() {
             checked.err().map(|error| error.to_string()).as_deref(),
             said
         );
+    }
+}
+
+#[test]
+fn the_page_names_every_metric_and_its_examples_are_conditions() {
+    let page = include_str!("../../../../docs/load-reports.md");
+    let row = |base: &str| {
+        page.lines()
+            .find(|line| line.starts_with(&format!("| `{base}")))
+    };
+    for name in count::ALL {
+        let (base, end) = name.split_once('.').unwrap();
+        let row = row(base).unwrap_or_else(|| panic!("no row of {base}"));
+        let named = row.contains(&format!("`{name}`")) || row.contains(&format!("`.{end}`"));
+        assert!(named, "{name} is not in {row}");
+    }
+    for name in latency::ALL {
+        assert!(page.contains(&format!("`{name}`")), "{name}");
+    }
+    let (_, examples) = page.split_once("```yaml\nthresholds:\n").unwrap();
+    let (examples, _) = examples.split_once("```").unwrap();
+    let examples: Vec<_> = examples
+        .lines()
+        .map(|line| line.trim_start_matches("  - "))
+        .collect();
+    assert_eq!(examples.len(), 5);
+    for example in examples {
+        Threshold::parse(example).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+#[test]
+fn every_metric_that_is_suggested_is_one() {
+    // A name that is like nothing has no suggestion; one letter more than each has it.
+    for name in count::ALL {
+        let refused = Threshold::parse(&format!("{name}x == 0")).unwrap_err();
+        assert_eq!(refused.suggestion.as_deref(), Some(name));
+        assert!(Threshold::parse(&format!("{name} == 0")).is_ok(), "{name}");
+    }
+    for name in latency::ALL {
+        for statistic in ["p50", "p90", "p95", "p99", "p999", "min", "mean", "max"] {
+            let text = format!("{name}.{statistic} < 1s");
+            assert!(Threshold::parse(&text).is_ok(), "{text}");
+        }
     }
 }
