@@ -1,6 +1,7 @@
 //! The sources come in; how much there is to read and how branched it is go out as JSON for `lift report compare`.
 
 use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -56,8 +57,7 @@ pub(crate) fn run(coverage: Option<&str>) -> Result<(), String> {
         figure("boilerplate", Value::Null, "%", true, ""),
     ];
     let file = json!({ "format": "lift-figures/1", "figures": figures });
-    println!("{file:#}");
-    Ok(())
+    writeln!(io::stdout(), "{file:#}").map_err(|error| format!("stdout: {error}"))
 }
 
 /// Rust of crates and tasks, without files of tests, examples and benchmarks.

@@ -136,10 +136,10 @@ fn generator(report: &Report) -> Vec<Figure> {
         ("processes", generator.processes.to_string(), ""),
         (
             "cpu.median",
-            (generator.cpu_median * 100.0).to_string(),
+            format!("{:.2}", generator.cpu_median * 100.0),
             "%",
         ),
-        ("cpu.max", (generator.cpu_max * 100.0).to_string(), "%"),
+        ("cpu.max", format!("{:.2}", generator.cpu_max * 100.0), "%"),
         ("cpu", generator.cpu_us.to_string(), "us"),
     ]
     .map(|(metric, value, unit)| (metric.to_owned(), value, unit))

@@ -75,7 +75,7 @@ impl Chromium {
         let mut child = match started {
             Ok(child) => child,
             Err(error) => {
-                println!("skipped: there is no `chromium`: {error}");
+                eprintln!("skipped: there is no `chromium`: {error}");
                 return None;
             }
         };

@@ -10,7 +10,10 @@ mod chromium;
 #[path = "../report/sample.rs"]
 mod sample;
 
-use lift_bench::report::{Form, Report};
+use lift_bench::{
+    comparison::{self, Comparison, Run, Scenarios, Side},
+    report::Form,
+};
 
 use crate::chromium::{Chromium, Seen};
 
@@ -57,15 +60,11 @@ const MEASURE: &str = r"(() => {
 })()";
 
 /// Opens a page at each width; says what the browser had to say.
-fn opened(report: &Report) -> Option<Vec<Seen>> {
+fn opened(page: &str) -> Option<Vec<Seen>> {
     Chromium::with(async |mut browser| {
         let mut seen = Vec::new();
         for width in WIDTHS {
-            seen.push(
-                browser
-                    .open(&report.written(Form::Html), width, MEASURE)
-                    .await,
-            );
+            seen.push(browser.open(page, width, MEASURE).await);
         }
         browser.close().await;
         seen
@@ -90,7 +89,7 @@ fn check(seen: &Seen, plots: usize) {
 
 #[test]
 fn every_plot_is_drawn_and_nothing_leaves_the_screen_or_the_page() {
-    let Some(all) = opened(&sample::report()) else {
+    let Some(all) = opened(&sample::report().written(Form::Html)) else {
         return;
     };
     for seen in all {
@@ -128,7 +127,7 @@ fn a_week_of_hostile_names_fits_too() {
         moment.max_us = Some(second * second * 1000 + 1);
         moment.sent *= 90.0;
     }
-    let Some(all) = opened(&report) else {
+    let Some(all) = opened(&report.written(Form::Html)) else {
         return;
     };
     for seen in all {
@@ -143,10 +142,54 @@ fn a_run_without_moments_is_a_page_without_their_plots() {
     let mut report = sample::report();
     report.timeline.clear();
     report.total.latencies.clear();
-    let Some(all) = opened(&report) else {
+    let Some(all) = opened(&report.written(Form::Html)) else {
         return;
     };
     for seen in all {
         check(&seen, 0);
+    }
+}
+
+#[test]
+fn a_comparison_fits_a_phone_and_a_desk() {
+    let side = |name: &str| Side {
+        runs: (0..3)
+            .map(|index| Run {
+                label: format!("{index}-{name}.json"),
+                report: sample::report(),
+            })
+            .collect(),
+        figures: Vec::new(),
+    };
+    let (baseline, now) = (side("before"), side(&"very-long-".repeat(20)));
+    let comparison = Comparison::of(&baseline, &now, Scenarios::Same).unwrap();
+    let Some(all) = opened(&comparison.written(comparison::Form::Html)) else {
+        return;
+    };
+    for seen in all {
+        check(&seen, 0);
+        let title = seen.measured["title"].as_str().unwrap();
+        assert!(
+            title.starts_with("message-throughput: 0 better, 0 worse"),
+            "{title}"
+        );
+    }
+}
+
+#[test]
+fn the_browser_tells_of_what_the_other_tests_look_for() {
+    let page = "<!doctype html><title>x</title><link rel=icon href=data:,><p style='width: 3000px'>wide</p>
+        <img src='http://127.0.0.1:9/x'><script>console.error('no')</script>";
+    let Some(all) = opened(page) else {
+        return;
+    };
+    for seen in all {
+        assert_eq!(seen.requests, ["http://127.0.0.1:9/x"]);
+        assert!(
+            seen.complaints.iter().any(|said| said.contains("no")),
+            "{seen:?}"
+        );
+        assert_eq!(seen.measured["scrolls"], true);
+        assert_eq!(seen.measured["outside"][0], "P. wide");
     }
 }

@@ -153,6 +153,7 @@ fn csv_has_a_row_for_each_figure() {
         ],
         ["phase", "arrive", "measured", "false", ""],
         ["generator", "", "lag.p99", "160", "us"],
+        ["generator", "", "cpu.median", "31.00", "%"],
         ["server", "", "memory.max", "100663296", "bytes"],
         ["second", "3", "p99", "", "us"],
         ["second", "12", "sent", "10000", "/s"],

@@ -103,95 +103,98 @@ fn nothing_in_a_measure_rounds_a_broken_share_up() {
     );
 }
 
+/// Conditions that cannot be, and what is said of them.
+const REFUSED: [(&str, &str); 25] = [
+    (
+        "reply.p99",
+        "it has no `<`, `<=`, `>`, `>=` or `==`: write `reply.p99 < 100ms`",
+    ),
+    (
+        "",
+        "it has no `<`, `<=`, `>`, `>=` or `==`: write `reply.p99 < 100ms`",
+    ),
+    ("errors = 0", "`=` is no comparison: write `==`"),
+    (
+        "errors <> 0",
+        "it has an operator that is none of `<`, `<=`, `>`, `>=`, `==`",
+    ),
+    (
+        "reply.p98 < 1ms",
+        "there is no metric `reply.p98`; did you mean `reply.p99`?",
+    ),
+    (
+        "repply.p99 < 1ms",
+        "there is no metric `repply.p99`; did you mean `reply.p99`?",
+    ),
+    (
+        "message.lost == 0",
+        "there is no metric `message.lost`; did you mean `messages.lost`?",
+    ),
+    (
+        "error == 0",
+        "there is no metric `error`; did you mean `errors`?",
+    ),
+    (
+        "reply < 1ms",
+        "there is no metric `reply`; did you mean `reply.p99`?",
+    ),
+    ("closes.70000 == 0", "there is no metric `closes.70000`"),
+    ("zzz < 1", "there is no metric `zzz`"),
+    ("reply.p99 < reply{raw.p99", "`reply{raw.p99` has no `}`"),
+    (
+        "reply{raw}[talk].p99 < 1ms",
+        "`reply{raw}[talk].p99` names two parts of a run; a metric is of one behaviour or of one phase",
+    ),
+    (
+        "reply.p99 < 100",
+        "`reply.p99` is a time, and `100` has no unit: write `100ms`",
+    ),
+    (
+        "reply.p99 < 100%",
+        "`reply.p99` is a time, and `100%` is a share in `%`",
+    ),
+    (
+        "connections.reliability > 99",
+        "`connections.reliability` is a share in `%`, and `99` has no unit: write `99%`",
+    ),
+    (
+        "messages.lost < 5ms",
+        "`messages.lost` is a number, and `5ms` is a time",
+    ),
+    (
+        "reply.count < 5ms",
+        "`reply.count` is a number, and `5ms` is a time",
+    ),
+    (
+        "reply.p99 < 5min",
+        "`min` of `5min` is no unit: `us`, `ms`, `s`, `%` or none",
+    ),
+    (
+        "reply.p99 < -5ms",
+        "`-5ms` is no number with a unit and no metric: write `100ms`, `99.9%` or `0`",
+    ),
+    (
+        "reply.p99 < ",
+        "`` is no number with a unit and no metric: write `100ms`, `99.9%` or `0`",
+    ),
+    (
+        "reply.p99 < 1.2.3ms",
+        "`1.2.3ms` is no number with a unit and no metric: write `100ms`, `99.9%` or `0`",
+    ),
+    (
+        "reply.p99 < messages.lost",
+        "`reply.p99` is a time, and `messages.lost` is a number",
+    ),
+    (
+        "reply.p99 < connect.p99 + 3",
+        "`reply.p99` is a time, and `3` has no unit: write `3ms`",
+    ),
+    ("reply.p99 < inf", "there is no metric `inf`"),
+];
+
 #[test]
 fn a_condition_that_cannot_be_is_refused_with_what_is_wrong() {
-    for (text, said) in [
-        (
-            "reply.p99",
-            "it has no `<`, `<=`, `>`, `>=` or `==`: write `reply.p99 < 100ms`",
-        ),
-        (
-            "",
-            "it has no `<`, `<=`, `>`, `>=` or `==`: write `reply.p99 < 100ms`",
-        ),
-        ("errors = 0", "`=` is no comparison: write `==`"),
-        (
-            "errors <> 0",
-            "it has an operator that is none of `<`, `<=`, `>`, `>=`, `==`",
-        ),
-        (
-            "reply.p98 < 1ms",
-            "there is no metric `reply.p98`; did you mean `reply.p99`?",
-        ),
-        (
-            "repply.p99 < 1ms",
-            "there is no metric `repply.p99`; did you mean `reply.p99`?",
-        ),
-        (
-            "message.lost == 0",
-            "there is no metric `message.lost`; did you mean `messages.lost`?",
-        ),
-        (
-            "error == 0",
-            "there is no metric `error`; did you mean `errors`?",
-        ),
-        (
-            "reply < 1ms",
-            "there is no metric `reply`; did you mean `reply.max`?",
-        ),
-        ("closes.70000 == 0", "there is no metric `closes.70000`"),
-        ("zzz < 1", "there is no metric `zzz`"),
-        ("reply.p99 < reply{raw.p99", "`reply{raw.p99` has no `}`"),
-        (
-            "reply{raw}[talk].p99 < 1ms",
-            "`reply{raw}[talk].p99` names two parts of a run; a metric is of one behaviour or of one phase",
-        ),
-        (
-            "reply.p99 < 100",
-            "`reply.p99` is a time, and `100` has no unit: write `100ms`",
-        ),
-        (
-            "reply.p99 < 100%",
-            "`reply.p99` is a time, and `100%` is a share in `%`",
-        ),
-        (
-            "connections.reliability > 99",
-            "`connections.reliability` is a share in `%`, and `99` has no unit: write `99%`",
-        ),
-        (
-            "messages.lost < 5ms",
-            "`messages.lost` is a number, and `5ms` is a time",
-        ),
-        (
-            "reply.count < 5ms",
-            "`reply.count` is a number, and `5ms` is a time",
-        ),
-        (
-            "reply.p99 < 5min",
-            "`min` of `5min` is no unit: `us`, `ms`, `s`, `%` or none",
-        ),
-        (
-            "reply.p99 < -5ms",
-            "`-5ms` is no number with a unit and no metric: write `100ms`, `99.9%` or `0`",
-        ),
-        (
-            "reply.p99 < ",
-            "`` is no number with a unit and no metric: write `100ms`, `99.9%` or `0`",
-        ),
-        (
-            "reply.p99 < 1.2.3ms",
-            "`1.2.3ms` is no number with a unit and no metric: write `100ms`, `99.9%` or `0`",
-        ),
-        (
-            "reply.p99 < messages.lost",
-            "`reply.p99` is a time, and `messages.lost` is a number",
-        ),
-        (
-            "reply.p99 < connect.p99 + 3",
-            "`reply.p99` is a time, and `3` has no unit: write `3ms`",
-        ),
-        ("reply.p99 < inf", "there is no metric `inf`"),
-    ] {
+    for (text, said) in REFUSED {
         let error = Threshold::parse(text).unwrap_err();
         assert_eq!(error.to_string(), format!("`{}`: {said}", text.trim()));
     }

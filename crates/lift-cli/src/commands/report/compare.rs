@@ -22,7 +22,7 @@ pub(super) fn run(args: &CompareArgs) -> Result<(), Failure> {
     } else {
         Scenarios::Same
     };
-    let comparison = Comparison::of(&baseline, &now, scenarios).map_err(refused)?;
+    let comparison = Comparison::of(&baseline, &now, scenarios).map_err(|why| refused(&why))?;
     if let Some(path) = &args.html {
         let written = std::fs::write(path, comparison.written(Form::Html));
         written.map_err(|error| {
@@ -54,8 +54,8 @@ fn side(reports: &[PathBuf], figures: &[PathBuf]) -> Result<Side, Failure> {
     Ok(side)
 }
 
-fn refused(why: Refused) -> Failure {
-    let help = match &why {
+fn refused(why: &Refused) -> Failure {
+    let help = match why {
         Refused::Scenarios(..) => {
             "give reports of one scenario, or --different-scenarios where that is what you mean"
         }
