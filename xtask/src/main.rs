@@ -1,6 +1,7 @@
 //! Project tasks: a name comes in, its steps run in order, the first that fails ends it.
 
 mod counts;
+mod figures;
 mod fuzz;
 mod package;
 mod steps;
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
         "fuzz-smoke" => steps::fuzz_smoke(),
         "fuzz" => fuzz::run(std::env::args().nth(2).as_deref()),
         "counts" => counts::run(std::env::args().nth(2).as_deref()),
+        "figures" => figures::run(std::env::args().nth(2).as_deref()),
         "full" => steps::full(),
         "compatibility" => steps::compatibility(),
         "environment" => steps::environment(),

@@ -4,13 +4,14 @@
 //! what was lost, answered twice, or out of order; a generator that could not keep up says that its run is invalid.
 #![warn(missing_docs)]
 
-pub mod cost;
 pub mod scenario;
 pub mod plan;
 pub mod run;
 pub mod report;
 pub mod metric;
 pub mod threshold;
+pub mod comparison;
+pub mod cost;
 pub mod proxy;
 pub mod server;
 pub mod machine;

@@ -5,7 +5,7 @@ mod name;
 use std::fmt;
 
 use self::name::Base;
-use crate::report::{Measures, Report, count, float};
+use crate::report::{Measures, Report, count, float, latency};
 use crate::scenario::{Problem, Scenario, nearest};
 
 /// A figure that a report may have: `reply.p99`, `messages.lost{talker}`, `errors[peak]`.
@@ -66,7 +66,7 @@ impl Metric {
             None => Err(Problem {
                 place: None,
                 message: format!("there is no metric `{name}`"),
-                suggestion: nearest(&name, Base::names().iter().map(String::as_str)),
+                suggestion: meant(&name),
             }),
         }
     }
@@ -154,6 +154,14 @@ impl fmt::Display for Metric {
             None => Ok(()),
         }
     }
+}
+
+/// A latency alone is most often asked for its tail.
+fn meant(name: &str) -> Option<String> {
+    if latency::ALL.contains(&name) {
+        return Some(format!("{name}.p99"));
+    }
+    nearest(name, Base::names().iter().map(String::as_str))
 }
 
 /// Parts a name from the behaviour or phase in it.

@@ -4,7 +4,7 @@ use super::figure::{grouped, harmless, milliseconds, percent, short, sized, spok
 use super::{Latency, Measures, Outcome, Report, count, float, latency};
 
 /// A table: what is left of `numbers` is text, the rest are numbers.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub(super) struct Table {
     pub(super) title: &'static str,
     pub(super) columns: Vec<String>,
@@ -65,11 +65,7 @@ pub(super) fn headline(report: &Report) -> String {
         let (opened, begun) = (counted(count::OPENED), counted(count::CONNECTIONS));
         format!("{opened} of {begun} connections opened")
     });
-    let measured = LEADING.into_iter().find_map(|name| {
-        let latency = report.total.latencies.get(name)?;
-        (latency.count > 0).then_some((name, latency))
-    });
-    if let Some((name, latency)) = measured {
+    if let Some((name, latency)) = leading(&report.total) {
         parts.push(format!(
             "{name} p50 {} p99 {} max {} ms",
             milliseconds(latency.p50_us),
@@ -89,6 +85,75 @@ pub(super) fn headline(report: &Report) -> String {
         format!("{failed} failed, {dropped} dropped")
     });
     format!("{}: {}", report.verdict.outcome.word(), parts.join(" · "))
+}
+
+/// A figure that a page shows large.
+#[derive(Debug, serde::Serialize)]
+pub(super) struct Card {
+    name: &'static str,
+    value: String,
+    unit: String,
+    /// `bad`, or nothing.
+    mood: &'static str,
+}
+
+/// What a page shows first.
+pub(super) fn cards(report: &Report) -> Vec<Card> {
+    let total = &report.total;
+    let of = |name, part: u64, whole: u64| Card {
+        name,
+        value: grouped(part),
+        unit: format!("of {}", grouped(whole)),
+        mood: if part < whole { "bad" } else { "" },
+    };
+    let mut cards = Vec::new();
+    let (due, begun) = (
+        counted(total, count::DUE),
+        counted(total, count::CONNECTIONS),
+    );
+    if due > 0 {
+        cards.push(of(
+            "messages answered",
+            counted(total, count::ANSWERED),
+            due,
+        ));
+    }
+    if begun > 0 {
+        cards.push(of(
+            "connections opened",
+            counted(total, count::OPENED),
+            begun,
+        ));
+    }
+    if let Some((name, latency)) = leading(total) {
+        let times = [
+            ("p50", latency.p50_us),
+            ("p99", latency.p99_us),
+            ("longest", latency.max_us),
+        ];
+        cards.extend(times.map(|(what, us)| Card {
+            name: what,
+            value: milliseconds(us),
+            unit: format!("ms, {name}"),
+            mood: "",
+        }));
+    }
+    let wrong = [
+        ("lost", count::LOST),
+        ("answered twice", count::DUPLICATES),
+        ("out of order", count::REORDERED),
+        ("connections dropped", count::DROPPED),
+    ];
+    cards.extend(wrong.map(|(name, of)| {
+        let number = counted(total, of);
+        Card {
+            name,
+            value: grouped(number),
+            unit: String::new(),
+            mood: if number > 0 { "bad" } else { "" },
+        }
+    }));
+    cards
 }
 
 /// Where, when and on what it ran.
@@ -297,6 +362,14 @@ pub(super) fn machinery(report: &Report) -> Table {
         .into_iter()
         .map(|(name, value)| vec![name.to_owned(), value]);
     table("generator and server", &["what", "value"], 1, rows)
+}
+
+/// The latency that stands for all of them.
+fn leading(measures: &Measures) -> Option<(&'static str, &Latency)> {
+    LEADING.into_iter().find_map(|name| {
+        let latency = measures.latencies.get(name)?;
+        (latency.count > 0).then_some((name, latency))
+    })
 }
 
 pub(super) fn counted(measures: &Measures, name: &str) -> u64 {

@@ -11,11 +11,13 @@ use streamer::auth::Algorithm;
 mod cost;
 pub mod dev;
 mod load;
+mod report;
 mod smoke;
 mod upkeep;
 
 pub use cost::{Allowed, Billed, CostArgs};
 pub use load::LoadArgs;
+pub use report::{CompareArgs, ReportArgs, ReportCommand, ShowArgs};
 pub use smoke::SmokeArgs;
 pub use upkeep::{
     BackupArgs, CompletionsArgs, DoctorArgs, ExplainArgs, ManArgs, Shell, StoppedStoreArgs,
@@ -92,6 +94,9 @@ pub enum Command {
     /// Put a scenario's load on a server and report; exits with 3 if a threshold does not hold.
     #[command(after_help = format!("{}\n\n{EXIT_STATUS}", load::LOAD_EXAMPLES))]
     Load(LoadArgs),
+    /// Show the report of a load test in another form, or compare reports.
+    #[command(after_help = format!("{}\n\n{EXIT_STATUS}", report::REPORT_EXAMPLES))]
+    Report(ReportArgs),
     /// Make and read the tokens of one machine.
     #[command(after_help = format!("{TOKEN_EXAMPLES}\n\n{EXIT_STATUS}"))]
     Token(TokenArgs),

@@ -10,6 +10,8 @@ mod job;
 pub(crate) mod smoke;
 pub(crate) mod cost;
 pub(crate) mod load;
+
+pub(crate) mod report;
 pub(crate) mod token;
 pub(crate) mod store;
 pub(crate) mod doctor;

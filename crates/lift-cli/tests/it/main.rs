@@ -21,3 +21,4 @@ mod doctor;
 mod explain;
 mod pages;
 mod smoke;
+mod report;
