@@ -277,6 +277,15 @@ fn failed(args: &LoadArgs, error: &RunError) -> Failure {
                 help,
             )
         }
+        RunError::Server(problem) => {
+            let help = "run its command by hand to see what it says";
+            Failure::new(
+                Exit::Failed,
+                format!("the server of `{file}` does not run"),
+                problem,
+                help,
+            )
+        }
         RunError::Unreachable { .. } => {
             let help = "check that the server runs and that the URL is the one that it printed";
             Failure::file(
