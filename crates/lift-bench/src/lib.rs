@@ -4,8 +4,21 @@
 //! what was lost, answered twice, or out of order; a generator that could not keep up says that its run is invalid.
 #![warn(missing_docs)]
 
-pub mod comparison;
-pub mod metric;
-pub mod report;
 pub mod scenario;
+pub mod plan;
+pub mod run;
+pub mod report;
+pub mod metric;
 pub mod threshold;
+pub mod comparison;
+pub mod proxy;
+pub mod server;
+pub mod machine;
+mod books;
+mod payload;
+mod diary;
+mod world;
+mod client;
+mod echo;
+
+pub use self::world::{Claims, Mint};

@@ -30,6 +30,11 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
+    /// Whether stderr is a terminal that can move its cursor.
+    pub(crate) fn draws(&self) -> bool {
+        self.draws
+    }
+
     pub(crate) fn read() -> Self {
         let token = std::env::var_os("LIFT_TOKEN").and_then(|token| token.into_string().ok());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");

@@ -30,6 +30,7 @@ pub fn run(args: args::Args) -> Result<(), Failure> {
         args::Command::Dev(args) => commands::dev::run(args),
         args::Command::Ws(args) => commands::ws::run(config::Ws::new(args, environment)?),
         args::Command::Smoke(args) => commands::smoke::run(config::Smoke::new(args, environment)?),
+        args::Command::Load(args) => commands::load::run(&args, &environment),
         args::Command::Report(args) => commands::report::run(&args.command),
         args::Command::Token(args) => commands::token::run(args.command, environment),
         args::Command::Store(args) => commands::store::run(args.command),

@@ -23,12 +23,11 @@ use crate::{
     owner::{self, Command, Reply, Way},
     request::{Pong, Request, Submitted},
     state::{Awaits, State},
+    tap::Tap,
 };
 
 /// Commands that wait for the owner task.
 const COMMANDS_MAX: usize = 256;
-/// Texts that a slow tap may be behind before it misses some.
-const TAP_MAX: usize = 1024;
 /// Longest time that `close` waits for the server.
 const CLOSE_WITHIN: Duration = Duration::from_secs(10);
 
@@ -53,7 +52,7 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(10);
 pub struct Client {
     commands: mpsc::Sender<Command>,
     state: watch::Receiver<State>,
-    tap: broadcast::WeakSender<Arc<str>>,
+    tap: Arc<Tap>,
     tasks: TaskTracker,
     names: Arc<Names>,
     answer_within: Duration,
@@ -79,13 +78,20 @@ impl Client {
     /// A client; its first connection may be there already.
     pub(crate) async fn start(way: Way, options: &Options) -> Result<Self, Error> {
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
-        let (tap, _) = broadcast::channel(TAP_MAX);
+        let tap = Arc::new(Tap::default());
         let tasks = TaskTracker::new();
         let prefix = format!("{:08x}", owner::random_u64() >> 32);
         let (first, opened) = oneshot::channel();
-        let (weak, answer_within) = (tap.downgrade(), options.answer_within);
+        let answer_within = options.answer_within;
         let give_up = Instant::now() + options.patience;
-        let state = owner::start(way, &prefix, inbox, tap, (first, give_up), &tasks);
+        let state = owner::start(
+            way,
+            &prefix,
+            inbox,
+            Arc::clone(&tap),
+            (first, give_up),
+            &tasks,
+        );
         let names = Arc::new(Names {
             prefix,
             made: 0.into(),
@@ -93,7 +99,7 @@ impl Client {
         let client = Self {
             commands,
             state,
-            tap: weak,
+            tap,
             tasks,
             names,
             answer_within,
@@ -251,9 +257,7 @@ impl Client {
     /// Every text that comes in, as it comes, from now on; one that lags misses the oldest.
     #[must_use]
     pub fn tap(&self) -> broadcast::Receiver<Arc<str>> {
-        self.tap
-            .upgrade()
-            .map_or_else(|| broadcast::channel(1).1, |tap| tap.subscribe())
+        self.tap.subscribe()
     }
 
     /// Where the connection is, now and as it changes.

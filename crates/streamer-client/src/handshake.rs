@@ -3,7 +3,12 @@
 //! The upgrade (RFC 6455 §4.1) is written here, because a server that chooses none of the subprotocols offered is
 //! still one to talk to.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::BytesMut;
@@ -15,7 +20,7 @@ use rustls::{
 use streamer_protocol::limits::FRAME_BYTES_MAX;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream, lookup_host},
     time::timeout,
 };
 use tokio_rustls::TlsConnector;
@@ -29,7 +34,7 @@ use tokio_tungstenite::{
 
 use crate::{
     error::{Error, Source},
-    options::{Options, Token},
+    options::{Observer, Options, Seen, Token},
 };
 
 /// Name lookup, TCP, TLS and upgrade together; a token must come as fast.
@@ -82,6 +87,8 @@ pub(crate) struct Target {
     subprotocols: Vec<String>,
     tls: Option<(TlsConnector, ServerName<'static>)>,
     token: Option<Token>,
+    from: Option<IpAddr>,
+    observer: Option<Observer>,
 }
 
 impl Target {
@@ -133,6 +140,8 @@ impl Target {
             subprotocols: options.subprotocols.clone(),
             tls,
             token: options.token.clone(),
+            from: options.from,
+            observer: options.observer.clone(),
         })
     }
 
@@ -157,8 +166,25 @@ impl Target {
     }
 
     async fn open(&self, token: Option<&str>) -> Result<Accepted, Failed> {
+        self.see(Seen::Dialing);
+        let opened = self.try_open(token).await;
+        self.see(match &opened {
+            Ok(_) => Seen::Opened,
+            Err(Failed::Refused(status) | Failed::Unavailable(status)) => Seen::Answered(*status),
+            Err(Failed::Unreachable(_)) => Seen::Unanswered,
+        });
+        opened
+    }
+
+    pub(crate) fn see(&self, seen: Seen<'_>) {
+        if let Some(observer) = &self.observer {
+            observer.see(seen);
+        }
+    }
+
+    async fn try_open(&self, token: Option<&str>) -> Result<Accepted, Failed> {
         timeout(CONNECT_WITHIN, async {
-            let tcp = TcpStream::connect((self.host.as_str(), self.port)).await?;
+            let tcp = self.tcp().await?;
             tcp.set_nodelay(true)?;
             let io: Box<dyn Io> = match &self.tls {
                 Some((tls, name)) => Box::new(tls.connect(name.clone(), tcp).await?),
@@ -167,6 +193,29 @@ impl Target {
             self.upgrade(io, token).await
         })
         .await?
+    }
+
+    async fn tcp(&self) -> io::Result<TcpStream> {
+        let Some(from) = self.from else {
+            return TcpStream::connect((self.host.as_str(), self.port)).await;
+        };
+        let mut failed = io::ErrorKind::AddrNotAvailable.into();
+        for to in lookup_host((self.host.as_str(), self.port)).await? {
+            if to.is_ipv4() != from.is_ipv4() {
+                continue;
+            }
+            let socket = if to.is_ipv4() {
+                TcpSocket::new_v4()?
+            } else {
+                TcpSocket::new_v6()?
+            };
+            socket.bind(SocketAddr::new(from, 0))?;
+            match socket.connect(to).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
     }
 
     async fn upgrade(&self, mut io: Box<dyn Io>, token: Option<&str>) -> Result<Accepted, Failed> {

@@ -14,6 +14,7 @@ mod owner;
 mod handshake;
 mod link;
 mod backoff;
+mod tap;
 
 pub use self::{
     client::Client,

@@ -1,6 +1,6 @@
 //! A URL and a source of tokens come in, what every connection is made with goes out.
 
-use std::{fmt, future::Future, sync::Arc, time::Duration};
+use std::{fmt, future::Future, net::IpAddr, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use streamer_protocol::SUBPROTOCOL;
@@ -29,6 +29,10 @@ pub struct Options {
     pub patience: Duration,
     /// Deadline of every direct answer that has none of its own, reconnecting included. 30 s by default.
     pub answer_within: Duration,
+    /// This machine's address to connect from; the system chooses by default.
+    pub from: Option<IpAddr>,
+    /// Who is told of every connection and text; nobody by default.
+    pub observer: Option<Observer>,
 }
 
 impl Options {
@@ -41,6 +45,8 @@ impl Options {
             roots_pem: None,
             patience: Duration::from_secs(10),
             answer_within: Duration::from_secs(30),
+            from: None,
+            observer: None,
         }
     }
 
@@ -78,6 +84,59 @@ impl Options {
         self.answer_within = deadline;
         self
     }
+
+    /// Sets this machine's address to connect from.
+    #[must_use]
+    pub fn from(mut self, address: IpAddr) -> Self {
+        self.from = Some(address);
+        self
+    }
+
+    /// Sets who is told of every connection and text.
+    #[must_use]
+    pub fn observer(mut self, observer: Observer) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+}
+
+/// Told of what happens on the wire, as it happens; it must not take long, for the connection waits.
+#[derive(Clone)]
+pub struct Observer(Arc<dyn Fn(Seen<'_>) + Send + Sync>);
+
+impl Observer {
+    /// Tells `see`.
+    pub fn new(see: impl Fn(Seen<'_>) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(see))
+    }
+
+    pub(crate) fn see(&self, seen: Seen<'_>) {
+        (self.0)(seen);
+    }
+}
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observer")
+    }
+}
+
+/// What happened on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Seen<'a> {
+    /// A connection is begun; its token is there.
+    Dialing,
+    /// It is open.
+    Opened,
+    /// The handshake was answered with this HTTP status, which is not 101.
+    Answered(u16),
+    /// There was no answer to the handshake, or none that can be understood.
+    Unanswered,
+    /// A text came.
+    Text(&'a str),
+    /// An open connection ended: the close code of the server, or none without a close frame.
+    Lost(Option<u16>),
 }
 
 type Fetch = dyn Fn() -> BoxFuture<'static, Result<String, Source>> + Send + Sync;

@@ -12,7 +12,7 @@ use streamer_protocol::{
     view::RequestId,
 };
 use tokio::{
-    sync::{broadcast, mpsc, oneshot, watch},
+    sync::{mpsc, oneshot, watch},
     time::{Instant, sleep_until},
 };
 use tokio_util::task::TaskTracker;
@@ -22,8 +22,10 @@ use crate::{
     error::{Error, Source},
     handshake::{self, Failed, Target},
     link::{self, Closing, Event},
+    options::Seen,
     request::Heard,
     state::{Action, Answer, Awaits, Call, Input, Link, Session, State, Ticket},
+    tap::Tap,
 };
 
 /// Socket events that wait for the owner task; a full queue stops reading.
@@ -83,7 +85,7 @@ pub(crate) fn start(
     (target, opened): Way,
     prefix: &str,
     commands: mpsc::Receiver<Command>,
-    tap: broadcast::Sender<Arc<str>>,
+    tap: Arc<Tap>,
     first: First,
     tasks: &TaskTracker,
 ) -> watch::Receiver<State> {
@@ -119,7 +121,7 @@ struct Owner {
     opened: Option<handshake::Accepted>,
     events_in: mpsc::Sender<(Link, Event)>,
     state: watch::Sender<State>,
-    tap: broadcast::Sender<Arc<str>>,
+    tap: Arc<Tap>,
     tasks: TaskTracker,
     first: Option<First>,
     tickets: u64,
@@ -145,6 +147,7 @@ impl Owner {
                 () = elapsed(due) => self.take(Input::Tick),
             }
         }
+        self.tap.end();
     }
 
     fn obey(&mut self, command: Command) {
@@ -199,10 +202,8 @@ impl Owner {
     fn hear(&mut self, link: Link, event: Event) {
         match event {
             Event::Text(text) => {
-                if self.tap.receiver_count() > 0 {
-                    // No receiver is no error.
-                    let _ = self.tap.send(Arc::from(text.as_str()));
-                }
+                self.target.see(Seen::Text(&text));
+                self.tap.send(&text);
                 let message = ServerMessage::parse(text.as_str()).unwrap_or_else(|error| {
                     tracing::debug!(%error, "a message that is not one of the protocol");
                     // It still shows that the connection lives.
@@ -218,6 +219,7 @@ impl Owner {
                     .map(|end| end.code)
                     .filter(|code| *code != Closing::NONE);
                 tracing::debug!(?code, "a connection ended");
+                self.target.see(Seen::Lost(code));
                 self.links.remove(&link);
                 self.take(Input::Lost(link, code));
             }

@@ -124,6 +124,11 @@ impl Plain {
 }
 
 impl Outgoing {
+    /// Drops the TCP connection without a word, as a broken network does.
+    pub fn cut(&self) {
+        self.0.cut();
+    }
+
     /// Waits until there is room for one more text. The future may be dropped.
     pub async fn room(&self) {
         self.0.room().await;

@@ -167,15 +167,17 @@ pub mod count {
     pub const ENDED: &str = "requests.ended";
     /// … whose end was not `complete`.
     pub const NOT_COMPLETED: &str = "requests.not_completed";
-    /// Ends that came again on the same connection, or said something else than the first.
+    /// Ends that said something else than the first of the same request.
     pub const ENDED_TWICE: &str = "requests.ended_twice";
+    /// Ends that came again, the same, on a connection that had heard them: a client drops them.
+    pub const ENDED_AGAIN: &str = "requests.ended_again";
     /// Progress that went back, or came after the end.
     pub const PROGRESS_BACK: &str = "requests.progress_back";
     /// Progress messages.
     pub const PROGRESS: &str = "requests.progress";
 
     /// All of them.
-    pub const ALL: [&str; 23] = [
+    pub const ALL: [&str; 24] = [
         CONNECTIONS,
         OPENED,
         FAILED,
@@ -197,6 +199,7 @@ pub mod count {
         ENDED,
         NOT_COMPLETED,
         ENDED_TWICE,
+        ENDED_AGAIN,
         PROGRESS_BACK,
         PROGRESS,
     ];

@@ -18,7 +18,8 @@ pub struct Behaviour {
     /// How often it is chosen, against the weights of the others: 1 if absent.
     #[serde(default = "one")]
     pub weight: u32,
-    /// Another server than the scenario's, such as one to compare with.
+    /// Another server than the scenario's. `echo` is one in the generator's own process, which sends texts back: what
+    /// the machine and the generator themselves cost, to compare with.
     pub target: Option<String>,
     /// What that server speaks, if not what the scenario's does.
     pub speaks: Option<Protocol>,

@@ -120,6 +120,11 @@ impl Scenario {
                 "`ramp_to` changes one rate, and the phase has two: split it into two behaviours or phases",
             ));
         }
+        if phase.ramp_to.is_some() && rates.iter().all(|rate| *rate == 0.0) {
+            return Err(Problem::of(
+                "`ramp_to` changes a rate, and the phase has none: give one to begin with, such as 0.1",
+            ));
+        }
         if let Some(name) = &phase.behaviour
             && !self.behaviours.contains_key(name)
         {
@@ -143,6 +148,11 @@ impl Scenario {
 
 fn check_message(message: &Message, speaks: Protocol) -> Result<(), Problem> {
     match (speaks, &message.action, &message.text) {
+        (Protocol::Streamer, Some(action), None) if action == "ping" => {
+            return Err(Problem::of(
+                "`ping` is answered without the id of its message: use `health`",
+            ));
+        }
         (Protocol::Streamer, Some(_), None) => {}
         (Protocol::Plain, None, Some(_)) if message.payload.is_none() => {}
         (Protocol::Streamer, _, _) => {
@@ -219,7 +229,7 @@ fn within(place: &str, problem: Problem) -> Problem {
 fn located(error: &serde_saphyr::Error) -> Problem {
     let place = error
         .location()
-        .map(|location| (u64::from(location.line()), u64::from(location.column())));
+        .map(|location| (location.line(), location.column()));
     let said = error.without_snippet().to_string();
     let message = said
         .rsplit_once(" at line ")

@@ -8,6 +8,7 @@ mod person;
 mod texts;
 mod job;
 pub(crate) mod smoke;
+pub(crate) mod load;
 pub(crate) mod report;
 pub(crate) mod token;
 pub(crate) mod store;

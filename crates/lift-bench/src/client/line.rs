@@ -1,0 +1,155 @@
+//! Messages to send come in, whichever protocol the server speaks; they are over when what they expect was heard.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use streamer_client::options::{Observer, Options, Seen};
+use tokio::time::timeout;
+
+use super::{plain::Plain, streamer::Streamer};
+use crate::{
+    books::{Awaited, ClientNo, Note, OfConnection, OfMessage, Place, Seq},
+    scenario::{Expect, Protocol},
+    world::{Kind, Ready, World},
+};
+
+/// How long a connection may take to close.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+
+/// A message under way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sending {
+    pub(super) client: ClientNo,
+    pub(super) seq: Seq,
+    pub(super) due: Instant,
+    pub(super) place: Place,
+}
+
+/// A virtual client's way to the server. Clones share it.
+#[derive(Debug, Clone)]
+pub(super) enum Line {
+    Streamer(Streamer),
+    Plain(Arc<Plain>),
+}
+
+impl Line {
+    /// Connects, in one attempt.
+    pub(super) async fn open(world: &Arc<World>, kind: &Kind, client: ClientNo) -> Option<Self> {
+        let opening = async {
+            match kind.speaks {
+                Protocol::Streamer => Streamer::open(world, kind, client)
+                    .await
+                    .map(Self::Streamer),
+                Protocol::Plain => {
+                    let plain = Plain::open(world, kind, client).await?;
+                    Some(Self::Plain(Arc::new(plain)))
+                }
+            }
+        };
+        timeout(world.connect_within, opening).await.ok().flatten()
+    }
+
+    /// Sends a message, and waits for what it expects as long as the run waits for anything.
+    pub(super) async fn exchange(self, world: &World, ready: &Ready, sending: Sending) {
+        match self {
+            Self::Streamer(streamer) => streamer.exchange(world, ready, sending).await,
+            Self::Plain(plain) => plain.exchange(world, ready, sending).await,
+        }
+    }
+
+    /// Loses the connection without a close frame, and comes back.
+    pub(super) async fn cut(
+        self,
+        world: &Arc<World>,
+        kind: &Kind,
+        client: ClientNo,
+        offline: Duration,
+    ) -> Option<Self> {
+        match &self {
+            Self::Streamer(streamer) => {
+                streamer.cut(offline).await;
+                Some(self)
+            }
+            Self::Plain(plain) => {
+                plain.cut();
+                drop(self);
+                tokio::time::sleep(offline).await;
+                Self::open(world, kind, client).await
+            }
+        }
+    }
+
+    /// Closes with a close frame.
+    pub(super) async fn close(self) {
+        if let Self::Streamer(streamer) = self {
+            // A server that does not answer the close frame is left alone.
+            let _ = timeout(CLOSE_WITHIN, streamer.close()).await;
+        }
+    }
+}
+
+/// What every connection of a client is made with.
+pub(super) fn options(world: &World, kind: &Kind, client: ClientNo, observer: Observer) -> Options {
+    let mut options = Options::new(kind.target.as_str())
+        .patience(Duration::ZERO)
+        .answer_within(world.answer_within)
+        .observer(observer);
+    let sources = u64::try_from(world.sources.len()).unwrap_or_default();
+    if sources > 0 {
+        let place = usize::try_from(client % sources).unwrap_or_default();
+        options.from = world.sources.get(place).copied();
+    }
+    options
+}
+
+/// Tells the diary what the wire says of a client's connections.
+pub(super) fn of_connection(world: &World, client: ClientNo, seen: Seen<'_>) {
+    let at = world.diary.now();
+    let what = match seen {
+        Seen::Opened => OfConnection::Opened { at },
+        Seen::Answered(status) => OfConnection::NotOpened {
+            status: Some(status),
+        },
+        Seen::Unanswered => OfConnection::NotOpened { status: None },
+        Seen::Lost(code) => OfConnection::Lost { at, code },
+        _ => return,
+    };
+    world.diary.note(Note::Connection { client, what });
+}
+
+impl Ready {
+    pub(super) fn awaited(&self) -> Awaited {
+        match self.message.expect {
+            Expect::Nothing => Awaited::Nothing,
+            Expect::Acknowledgment => Awaited::Acknowledgment,
+            Expect::Answer | Expect::Contains(_) | Expect::Json(_) => Awaited::Answer,
+        }
+    }
+
+    /// Tells the diary if an answer is not what is expected.
+    pub(super) fn check(&self, world: &World, sending: Sending, answer: &str) {
+        let fits = match &self.message.expect {
+            Expect::Contains(part) => answer.contains(part),
+            Expect::Json(wanted) => {
+                serde_json::from_str(answer).is_ok_and(|given: Value| contains(&given, wanted))
+            }
+            Expect::Answer | Expect::Nothing | Expect::Acknowledgment => true,
+        };
+        if !fits {
+            sending.tell(world, OfMessage::Unexpected);
+        }
+    }
+}
+
+/// Whether `given` has every member of `wanted`.
+fn contains(given: &Value, wanted: &Value) -> bool {
+    match (given, wanted) {
+        (Value::Object(given), Value::Object(wanted)) => wanted
+            .iter()
+            .all(|(name, wanted)| given.get(name).is_some_and(|given| contains(given, wanted))),
+        _ => given == wanted,
+    }
+}

@@ -1,0 +1,170 @@
+//! A client of a server that speaks in texts: an answer is known by the id in it, or is the next text.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use streamer_client::{
+    options::{Observer, Seen},
+    plain::{Heard, Incoming, Outgoing, Plain as Connection},
+};
+use tokio::sync::oneshot;
+
+use super::line::{self, Sending};
+use crate::{
+    books::{ClientNo, Note, OfMessage, Said, Seq},
+    payload::{Body, Known, find_id},
+    scenario::Expect,
+    world::{Kind, Ready, World},
+};
+
+#[derive(Debug)]
+pub(super) struct Plain {
+    outgoing: Outgoing,
+    waiting: Arc<Mutex<Waiting>>,
+}
+
+/// Who waits for a text.
+#[derive(Debug, Default)]
+struct Waiting {
+    by_id: HashMap<Seq, oneshot::Sender<String>>,
+    in_turn: VecDeque<(Seq, oneshot::Sender<String>)>,
+}
+
+impl Plain {
+    pub(super) async fn open(world: &Arc<World>, kind: &Kind, client: ClientNo) -> Option<Self> {
+        let watched = Arc::downgrade(world);
+        let observer = Observer::new(move |seen| {
+            if let Some(world) = watched.upgrade() {
+                line::of_connection(&world, client, seen);
+            }
+        });
+        let mut options = line::options(world, kind, client, observer);
+        options.subprotocols.clone_from(&world.subprotocols);
+        if let Some(token) = world.token(client) {
+            options.token = Some(streamer_client::options::Token::fixed(token.ok()?));
+        }
+        let connection = match Connection::connect(options).await {
+            Ok(connection) => connection,
+            Err(error) => {
+                tracing::debug!(%error, "a client did not connect");
+                return None;
+            }
+        };
+        let waiting = Arc::new(Mutex::new(Waiting::default()));
+        let (known, reader) = (Arc::clone(&waiting), Arc::clone(world));
+        world.readers.spawn(async move {
+            tokio::select! {
+                () = read(&reader, client, connection.incoming, &known) => {}
+                () = reader.stop.cancelled() => {}
+            }
+        });
+        Some(Self {
+            outgoing: connection.outgoing,
+            waiting,
+        })
+    }
+
+    pub(super) async fn exchange(&self, world: &World, ready: &Ready, sending: Sending) {
+        let Body::Text { text, has_id } = &ready.body else {
+            return;
+        };
+        let known = Known {
+            client: sending.client,
+            seq: sending.seq,
+            seed: world.seed,
+            row: world.row(sending.client),
+        };
+        let text = match text.render(known) {
+            Ok(text) => text,
+            Err(error) => {
+                tracing::debug!(error, "a text cannot be rendered");
+                return;
+            }
+        };
+        let (heard, answer) = oneshot::channel();
+        if ready.message.expect != Expect::Nothing {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            if *has_id {
+                waiting.by_id.insert(sending.seq, heard);
+            } else {
+                waiting.in_turn.push_back((sending.seq, heard));
+            }
+        }
+        self.outgoing.room().await;
+        sending.tell(
+            world,
+            OfMessage::Sent {
+                at: world.diary.now(),
+            },
+        );
+        if let Err(error) = self.outgoing.send(text) {
+            tracing::debug!(%error, "a text was not sent");
+            return;
+        }
+        if ready.message.expect == Expect::Nothing {
+            return;
+        }
+        // A connection that ends answers nobody: the message stays unanswered.
+        if let Ok(answer) = answer.await {
+            ready.check(world, sending, &answer);
+        }
+    }
+
+    pub(super) fn cut(&self) {
+        self.outgoing.cut();
+    }
+}
+
+/// Ends with the connection.
+async fn read(world: &World, client: ClientNo, mut incoming: Incoming, waiting: &Mutex<Waiting>) {
+    loop {
+        match incoming.next().await {
+            Heard::Text(text) => {
+                let at = world.diary.now();
+                let (seq, heard) = {
+                    let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                    waiting.take(&text)
+                };
+                let what = OfMessage::Heard {
+                    at,
+                    said: Said::Reply,
+                };
+                world.diary.note(Note::Message { client, seq, what });
+                if let Some(heard) = heard {
+                    // Who waited may have given up.
+                    let _ = heard.send(text);
+                }
+            }
+            Heard::Binary(_) => {
+                let what = OfMessage::Heard {
+                    at: world.diary.now(),
+                    said: Said::Reply,
+                };
+                world.diary.note(Note::Message {
+                    client,
+                    seq: None,
+                    what,
+                });
+            }
+            Heard::Closed(end) => {
+                line::of_connection(world, client, Seen::Lost(end.map(|end| end.code)));
+                *waiting.lock().unwrap_or_else(PoisonError::into_inner) = Waiting::default();
+                return;
+            }
+        }
+    }
+}
+
+impl Waiting {
+    fn take(&mut self, text: &str) -> (Option<Seq>, Option<oneshot::Sender<String>>) {
+        match find_id(text) {
+            Some((_, seq)) => (Some(seq), self.by_id.remove(&seq)),
+            None => self
+                .in_turn
+                .pop_front()
+                .map_or((None, None), |(seq, heard)| (Some(seq), Some(heard))),
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Notes from every virtual client come in, one thread writes them into the books, which come out at the end.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{self, RecvTimeoutError, SyncSender},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::watch;
+
+use crate::{
+    books::{Books, Closed, Micros, Note},
+    report::Moment,
+};
+
+/// Notes that wait for the thread that keeps the books: some seconds of the fastest generator.
+const NOTES_MAX: usize = 1 << 18;
+
+/// Where clients tell what happened. Clones write into the same books.
+#[derive(Debug, Clone)]
+pub(crate) struct Diary {
+    notes: SyncSender<Note>,
+    start: Instant,
+    unwritten: Arc<AtomicU64>,
+}
+
+/// The thread that keeps the books.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    thread: JoinHandle<Closed>,
+    unwritten: Arc<AtomicU64>,
+}
+
+impl Diary {
+    /// Opens empty books for a run that starts at `start`; each second is told as it ends.
+    pub(crate) fn open(
+        start: Instant,
+        late_after: Duration,
+        live: watch::Sender<Moment>,
+    ) -> std::io::Result<(Self, Keeper)> {
+        let (notes, written) = mpsc::sync_channel(NOTES_MAX);
+        let books = Books::new(micros(late_after));
+        let unwritten = Arc::new(AtomicU64::new(0));
+        let thread = std::thread::Builder::new()
+            .name("books".to_owned())
+            .spawn(move || keep(books, &written, start, &live))?;
+        let diary = Self {
+            notes,
+            start,
+            unwritten: Arc::clone(&unwritten),
+        };
+        Ok((diary, Keeper { thread, unwritten }))
+    }
+
+    /// Tells what happened. A full queue is counted, and makes the run invalid.
+    pub(crate) fn note(&self, note: Note) {
+        if self.notes.try_send(note).is_err() {
+            self.unwritten.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The time now.
+    pub(crate) fn now(&self) -> Micros {
+        self.at(Instant::now())
+    }
+
+    /// A time as the books have it.
+    pub(crate) fn at(&self, instant: Instant) -> Micros {
+        micros(instant.saturating_duration_since(self.start))
+    }
+}
+
+impl Keeper {
+    /// Waits until every note is written: all [`Diary`]s must be gone. Gives the notes that were not written, too.
+    pub(crate) fn close(self) -> (Closed, u64) {
+        let closed = self
+            .thread
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        (closed, self.unwritten.load(Ordering::Relaxed))
+    }
+}
+
+pub(crate) fn micros(duration: Duration) -> Micros {
+    Micros::try_from(duration.as_micros()).unwrap_or(Micros::MAX)
+}
+
+fn keep(
+    mut books: Books,
+    notes: &mpsc::Receiver<Note>,
+    start: Instant,
+    live: &watch::Sender<Moment>,
+) -> Closed {
+    let mut second = 0;
+    loop {
+        let ends = start + Duration::from_secs(second + 1);
+        let left = ends.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            live.send_replace(Moment::of(second, &[books.second(second)]));
+            second += 1;
+            continue;
+        }
+        match notes.recv_timeout(left) {
+            Ok(note) => books.note(note),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return books.close(),
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! What every process measured comes in, the report and its verdict go out.
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::Timestamp;
+
+use super::{Means, Partial};
+use crate::{
+    books::{Cell, Place, Second, Sketch},
+    diary::micros,
+    machine,
+    report::{
+        FORMAT, Generator, Judged, Measures, Moment, Outcome, PhaseReport, Report, ServerUse,
+        Verdict, count,
+    },
+    scenario::{Limits, Scenario},
+    threshold::Threshold,
+};
+
+/// Most entries of a timeline.
+const MOMENTS_MAX: usize = 600;
+
+/// What is known of a run before it begins.
+#[derive(Debug)]
+pub(super) struct Facts {
+    target: String,
+    began: String,
+}
+
+impl Facts {
+    pub(super) fn now(scenario: &Scenario, means: &Means) -> Self {
+        let target = means.target.as_ref().or(scenario.target.as_ref());
+        let target = target.map(String::as_str).unwrap_or_default();
+        Self {
+            target: target.split('?').next().unwrap_or_default().to_owned(),
+            began: Timestamp::now().to_string(),
+        }
+    }
+}
+
+/// The report of a whole run.
+pub(super) fn report(
+    scenario: &Scenario,
+    facts: Facts,
+    partials: Vec<Partial>,
+    server: Option<ServerUse>,
+    thresholds: &[Threshold],
+    interrupted: bool,
+) -> Report {
+    let whole = merged(partials);
+    let sums = Sums::new(scenario, &whole.cells);
+    let mut report = Report {
+        format: FORMAT.to_owned(),
+        name: scenario.name.clone(),
+        about: scenario.about.clone(),
+        target: facts.target,
+        began: facts.began,
+        took_us: whole.took_us,
+        seed: scenario.seed,
+        machine: machine::machine(),
+        verdict: Verdict {
+            outcome: Outcome::Passed,
+            reasons: Vec::new(),
+        },
+        thresholds: Vec::new(),
+        total: sums.total,
+        behaviours: sums.behaviours,
+        phases: sums.phases,
+        timeline: timeline(&whole.seconds),
+        generator: Generator {
+            processes: scenario.processes,
+            lag: whole.lag.latency(),
+            cpu_median: whole.cpu_median,
+            cpu_max: whole.cpu_max,
+            cpu_us: whole.cpu_us,
+        },
+        server,
+    };
+    report.thresholds = thresholds
+        .iter()
+        .map(|threshold| threshold.judge(&report))
+        .collect();
+    report.verdict = verdict(&report, &scenario.limits, whole.unwritten, interrupted);
+    report
+}
+
+#[derive(Default)]
+struct Whole {
+    cells: HashMap<Place, Cell>,
+    seconds: Vec<Second>,
+    lag: Sketch,
+    unwritten: u64,
+    cpu_median: f64,
+    cpu_max: f64,
+    cpu_us: u64,
+    took_us: u64,
+}
+
+fn merged(partials: Vec<Partial>) -> Whole {
+    let mut whole = Whole::default();
+    for partial in partials {
+        for (place, cell) in &partial.cells {
+            whole.cells.entry(*place).or_default().merge(cell);
+        }
+        if whole.seconds.len() < partial.seconds.len() {
+            whole
+                .seconds
+                .resize_with(partial.seconds.len(), Second::default);
+        }
+        for (second, other) in whole.seconds.iter_mut().zip(&partial.seconds) {
+            second.merge(other);
+        }
+        whole.lag.merge(&partial.lag);
+        whole.unwritten += partial.unwritten;
+        let mut shares = partial.cpu;
+        shares.sort_by(f64::total_cmp);
+        let median = shares.get(shares.len() / 2).copied().unwrap_or_default();
+        whole.cpu_median = whole.cpu_median.max(median);
+        whole.cpu_max = whole
+            .cpu_max
+            .max(shares.last().copied().unwrap_or_default());
+        whole.cpu_us += partial.cpu_us;
+        whole.took_us = whole.took_us.max(partial.took_us);
+    }
+    whole
+}
+
+struct Sums {
+    total: Measures,
+    behaviours: BTreeMap<String, Measures>,
+    phases: Vec<PhaseReport>,
+}
+
+impl Sums {
+    fn new(scenario: &Scenario, cells: &HashMap<Place, Cell>) -> Self {
+        let sum = |wanted: &dyn Fn(&Place) -> bool| {
+            let mut sum = Cell::default();
+            for (_, cell) in cells.iter().filter(|(place, _)| wanted(place)) {
+                sum.merge(cell);
+            }
+            sum.measures()
+        };
+        let measured = |place: &Place| {
+            let phase = scenario.phases.get(usize::from(place.phase));
+            phase.is_some_and(|phase| phase.measured)
+        };
+        let behaviours = scenario
+            .behaviours
+            .keys()
+            .enumerate()
+            .map(|(number, name)| {
+                let is_its =
+                    |place: &Place| usize::from(place.behaviour) == number && measured(place);
+                (name.clone(), sum(&is_its))
+            });
+        let mut began_us = 0;
+        let phases = scenario.phases.iter().enumerate().map(|(number, phase)| {
+            let took_us = micros(phase.duration);
+            let report = PhaseReport {
+                name: phase.name.clone(),
+                began_us,
+                took_us,
+                measured: phase.measured,
+                measures: sum(&|place| usize::from(place.phase) == number),
+            };
+            began_us += took_us;
+            report
+        });
+        Self {
+            total: sum(&measured),
+            behaviours: behaviours.collect(),
+            phases: phases.collect(),
+        }
+    }
+}
+
+fn timeline(seconds: &[Second]) -> Vec<Moment> {
+    let width = seconds.len().div_ceil(MOMENTS_MAX).max(1);
+    let moments = seconds.chunks(width).enumerate().map(|(number, chunk)| {
+        Moment::of(u64::try_from(number * width).unwrap_or(u64::MAX), chunk)
+    });
+    moments.collect()
+}
+
+/// Whether the figures are to be believed, and then whether they are good enough.
+fn verdict(report: &Report, limits: &Limits, unwritten: u64, interrupted: bool) -> Verdict {
+    let generator = &report.generator;
+    let mut reasons = Vec::new();
+    let lag_us = micros(limits.lag);
+    if generator.lag.p99_us > lag_us {
+        reasons.push(format!(
+            "the generator was late: 1 % of what was due was begun {} ms late or more, and {} ms are allowed",
+            generator.lag.p99_us / 1000,
+            lag_us / 1000
+        ));
+    }
+    if generator.cpu_median > limits.cpu.part() {
+        reasons.push(format!(
+            "the generator was short of processor time: it used {:.0} % of the machine, and {} are allowed",
+            generator.cpu_median * 100.0,
+            limits.cpu
+        ));
+    }
+    let counted = |name| report.total.counts.get(name).copied().unwrap_or_default();
+    let (due, missed) = (counted(count::DUE), counted(count::MISSED));
+    if share(missed, due) > limits.missed.part() {
+        reasons.push(format!(
+            "{missed} of {due} messages that were due found no client to send them"
+        ));
+    }
+    if unwritten > 0 {
+        reasons.push(format!(
+            "{unwritten} observations were not written down: the books are not whole"
+        ));
+    }
+    let outcome = if !reasons.is_empty() {
+        Outcome::Invalid
+    } else if interrupted {
+        Outcome::Interrupted
+    } else if report.thresholds.iter().all(|judged| judged.held) {
+        Outcome::Passed
+    } else {
+        Outcome::Broken
+    };
+    if outcome == Outcome::Broken {
+        reasons.extend(
+            report
+                .thresholds
+                .iter()
+                .filter(|judged| !judged.held)
+                .map(broken),
+        );
+    }
+    Verdict { outcome, reasons }
+}
+
+fn broken(judged: &Judged) -> String {
+    match &judged.measured {
+        Some(measured) => format!("`{}` does not hold: it is {measured}", judged.threshold),
+        None => format!(
+            "`{}` cannot be judged: nothing was measured",
+            judged.threshold
+        ),
+    }
+}
+
+fn share(part: u64, all: u64) -> f64 {
+    if all == 0 {
+        return 0.0;
+    }
+    let exact = |n: u64| u32::try_from(n).map_or(f64::from(u32::MAX), f64::from);
+    exact(part) / exact(all)
+}

@@ -1,0 +1,199 @@
+//! One process's part of a scenario comes in, what it measured goes out, in a form that can be sent and merged.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::{
+    sync::{
+        broadcast::{self, error::RecvError},
+        watch,
+    },
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Error, Means, pacer::Pacer, processor::Processor, site::Word, trouble};
+use crate::{
+    books::{Cell, Note, Place, Second, Sketch},
+    client,
+    diary::{Diary, micros},
+    echo::Echo,
+    plan::{Due, Part, Plan, What},
+    report::Moment,
+    scenario::Scenario,
+    world::{Order, World},
+};
+
+/// How long what is under way is waited for after an interrupt.
+const INTERRUPT_DRAIN: Duration = Duration::from_secs(10);
+/// How long clients may take to end after everything was ended.
+const END_WITHIN: Duration = Duration::from_secs(10);
+
+/// What one process measured.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Partial {
+    pub(super) cells: Vec<(Place, Cell)>,
+    pub(super) seconds: Vec<Second>,
+    pub(super) lag: Sketch,
+    /// Notes that were not written: the books are not whole.
+    pub(super) unwritten: u64,
+    /// The part of the machine's processors that was used, in each second, in 0–1.
+    pub(super) cpu: Vec<f64>,
+    pub(super) cpu_us: u64,
+    pub(super) took_us: u64,
+}
+
+/// Does one process's part of a scenario.
+pub(super) async fn run(
+    scenario: Arc<Scenario>,
+    means: &Means,
+    part: Part,
+    start: Instant,
+    words: broadcast::Receiver<Word>,
+) -> Result<Partial, Error> {
+    let live = means
+        .live
+        .clone()
+        .unwrap_or_else(|| watch::channel(Moment::default()).0);
+    let (diary, keeper) = Diary::open(start, scenario.limits.late_after, live)?;
+    // Ends after the clients.
+    let echo = if World::wants_echo(&scenario) {
+        Some(Echo::start().await?)
+    } else {
+        None
+    };
+    let world = World::new(
+        &scenario,
+        (means.target.as_deref(), echo.as_ref()),
+        means.mint.clone(),
+        diary,
+    );
+    let world = Arc::new(world.map_err(Error::Scenario)?);
+    let processor = Processor::start(start)?;
+    let pacer = Pacer::start(Plan::new(&scenario, part), start, means.interrupt.clone())?;
+    let told = listen(world.diary.clone(), words);
+    let begun = async {
+        tokio::join!(
+            schedule(&scenario, &world, part, start, pacer),
+            trouble::cause(&scenario, &world, start)
+        )
+    };
+    let measured = async {
+        tokio::select! {
+            _ = begun => {}
+            () = means.interrupt.cancelled() => {}
+        }
+        drain(&scenario, &world, &means.interrupt).await;
+    };
+    tokio::select! {
+        () = measured => {}
+        () = told => {}
+    }
+    let took_us = world.diary.now();
+    let (cpu, cpu_us) = processor.stop();
+    let world = Arc::try_unwrap(world).map_err(|_shared| {
+        std::io::Error::other(
+            "a virtual client outlived its run: this is a mistake of the load tester",
+        )
+    })?;
+    drop(world);
+    let closing = tokio::task::spawn_blocking(move || keeper.close());
+    let (closed, unwritten) = closing.await.map_err(std::io::Error::other)?;
+    Ok(Partial {
+        cells: closed.cells.into_iter().collect(),
+        seconds: closed.seconds,
+        lag: closed.lag,
+        unwritten,
+        cpu,
+        cpu_us,
+        took_us,
+    })
+}
+
+/// Waits for what is under way, and ends what does not end.
+async fn drain(scenario: &Scenario, world: &World, interrupt: &CancellationToken) {
+    world.over.cancel();
+    world.tasks.close();
+    let drain = if interrupt.is_cancelled() {
+        scenario.limits.drain.min(INTERRUPT_DRAIN)
+    } else {
+        scenario.limits.drain
+    };
+    tokio::select! {
+        _ = timeout(drain, world.tasks.wait()) => {}
+        () = async { interrupt.cancelled().await; tokio::time::sleep(INTERRUPT_DRAIN).await } => {}
+    }
+    world.stop.cancel();
+    world.readers.close();
+    let ended = async { tokio::join!(world.tasks.wait(), world.readers.wait()) };
+    if timeout(END_WITHIN, ended).await.is_err() {
+        tracing::warn!("some clients did not end in time");
+    }
+}
+
+/// Writes down what happens to the server. Ends never.
+async fn listen(diary: Diary, mut words: broadcast::Receiver<Word>) {
+    loop {
+        match words.recv().await {
+            Ok(Word::Killed) => diary.note(Note::Killed { at: diary.now() }),
+            Ok(Word::Back) => diary.note(Note::Back { at: diary.now() }),
+            Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}
+
+/// Begins what is due, as it comes due.
+async fn schedule(
+    scenario: &Scenario,
+    world: &Arc<World>,
+    part: Part,
+    start: Instant,
+    mut pacer: Pacer,
+) {
+    let held: Vec<Option<usize>> = scenario
+        .phases
+        .iter()
+        .map(|phase| {
+            phase
+                .hold
+                .map(|all| usize::try_from(part.share(all)).unwrap_or(usize::MAX))
+        })
+        .collect();
+    while let Some(Due { at, phase, what }) = pacer.due.recv().await {
+        let due = start + at;
+        let late = Instant::now().saturating_duration_since(due);
+        world.diary.note(Note::Lag { late: micros(late) });
+        match what {
+            What::Start { client, behaviour } => {
+                let held = held.get(usize::from(phase)).copied().flatten();
+                if held.is_some_and(|held| world.alive() >= held) {
+                    continue;
+                }
+                let place = Place { phase, behaviour };
+                world
+                    .tasks
+                    .spawn(client::live(Arc::clone(world), client, place, due));
+            }
+            What::Message {
+                behaviour, message, ..
+            } => {
+                let place = Place { phase, behaviour };
+                if !world.senders.send(
+                    behaviour,
+                    Order::Send {
+                        message,
+                        due,
+                        place,
+                    },
+                ) {
+                    world.diary.note(Note::Missed { place });
+                }
+            }
+        }
+    }
+    pacer.join();
+}

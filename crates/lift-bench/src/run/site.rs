@@ -1,0 +1,231 @@
+//! What a scenario says of its server and its network comes in; they are there for the run, and go wrong when it says so.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use futures_util::future::join_all;
+use http::{Uri, uri::Authority};
+use tokio::{
+    net::lookup_host,
+    sync::{Mutex, broadcast},
+    time::{interval, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::Error;
+use crate::{
+    proxy::{Conditions, Proxy},
+    report::ServerUse,
+    scenario::{Command, Fault, Kill, Network, Scenario, Stall},
+    server::{self, Output, Server},
+};
+
+/// How often the server is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Words that a part may be behind.
+const WORDS_MAX: usize = 256;
+
+/// What all parts of a run are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Word {
+    /// The server was killed.
+    Killed,
+    /// It is there again.
+    Back,
+}
+
+/// The server and the network of one run.
+#[derive(Debug)]
+pub(super) struct Site {
+    /// Where clients connect.
+    pub(super) target: Option<String>,
+    pub(super) words: broadcast::Sender<Word>,
+    server: Option<Mutex<Server>>,
+    proxy: Option<Proxy>,
+}
+
+impl Site {
+    /// Starts the scenario's server, and the proxy if its network goes wrong.
+    pub(super) async fn open(scenario: &Scenario, target: Option<&str>) -> Result<Self, Error> {
+        let target = target.or(scenario.target.as_deref());
+        let server = match (&scenario.server, target) {
+            (Some(described), Some(target)) => {
+                let server = Server::start(described, target, Output::Null).await;
+                Some(Mutex::new(
+                    server.map_err(|error| Error::Scenario(server_error(&error)))?,
+                ))
+            }
+            (Some(_), None) => {
+                return Err(Error::Scenario(
+                    "it has a `server` and no `target`".to_owned(),
+                ));
+            }
+            (None, _) => None,
+        };
+        let faults = scenario.phases.iter().flat_map(|phase| &phase.faults);
+        let has_network = faults
+            .into_iter()
+            .any(|fault| matches!(fault, Fault::Network(_) | Fault::Stall(_)));
+        let (proxy, target) = match target {
+            Some(target) if has_network => {
+                let (proxy, target) = between(target, scenario.seed).await?;
+                (Some(proxy), Some(target))
+            }
+            target => (None, target.map(str::to_owned)),
+        };
+        Ok(Self {
+            target,
+            words: broadcast::channel(WORDS_MAX).0,
+            server,
+            proxy,
+        })
+    }
+
+    /// Causes every fault of the server's and the network's in its phase, until the run is over.
+    pub(super) async fn cause(
+        &self,
+        scenario: &Scenario,
+        start: Instant,
+        over: &CancellationToken,
+    ) {
+        let mut began = start;
+        let mut troubles = Vec::new();
+        for phase in &scenario.phases {
+            let ends = began + phase.duration;
+            troubles.extend(
+                phase
+                    .faults
+                    .iter()
+                    .map(|fault| self.one(fault, began, ends)),
+            );
+            began = ends;
+        }
+        tokio::select! {
+            _ = join_all(troubles) => over.cancelled().await,
+            () = over.cancelled() => {}
+        }
+    }
+
+    /// Looks at the server as long as it is asked to.
+    pub(super) async fn look(&self) {
+        let Some(server) = &self.server else {
+            return std::future::pending().await;
+        };
+        let mut ticks = interval(LOOK_EVERY);
+        loop {
+            ticks.tick().await;
+            server.lock().await.sample();
+        }
+    }
+
+    /// Ends all of it.
+    pub(super) async fn close(self) -> Option<ServerUse> {
+        if let Some(proxy) = self.proxy {
+            proxy.stop().await;
+        }
+        match self.server {
+            Some(server) => Some(server.into_inner().stop().await),
+            None => None,
+        }
+    }
+
+    async fn one(&self, fault: &Fault, began: Instant, ends: Instant) {
+        match fault {
+            Fault::Kill(kill) => self.kill(kill, began, ends).await,
+            Fault::Run(run) => command(run, began, ends).await,
+            Fault::Network(network) => self.network(network, began, ends).await,
+            Fault::Stall(stall) => self.stall(stall, began).await,
+            // Each part cuts its own clients.
+            Fault::Cut(_) => {}
+        }
+    }
+
+    async fn kill(&self, kill: &Kill, began: Instant, ends: Instant) {
+        let Some(server) = &self.server else { return };
+        let mut at = began + kill.at;
+        while at < ends {
+            sleep_until(at.into()).await;
+            let mut server = server.lock().await;
+            self.tell(Word::Killed);
+            server.kill().await;
+            tokio::time::sleep(kill.down).await;
+            if let Err(error) = server.start_again().await {
+                tracing::error!(error = %server_error(&error), "the server did not start again");
+                return;
+            }
+            self.tell(Word::Back);
+            let Some(every) = kill.every else { return };
+            at = Instant::now().max(at + every);
+        }
+    }
+
+    async fn network(&self, network: &Network, began: Instant, ends: Instant) {
+        let Some(proxy) = &self.proxy else { return };
+        sleep_until((began + network.at).into()).await;
+        proxy.set(Conditions::from(network));
+        let until = network
+            .lasts
+            .map_or(ends, |lasts| began + network.at + lasts);
+        sleep_until(until.into()).await;
+        proxy.set(Conditions::clear());
+    }
+
+    async fn stall(&self, stall: &Stall, began: Instant) {
+        let Some(proxy) = &self.proxy else { return };
+        let at = began + stall.at;
+        sleep_until(at.into()).await;
+        proxy.stall(stall.share, (at + stall.lasts).into());
+    }
+
+    fn tell(&self, word: Word) {
+        // Parts that have ended need no word.
+        let _ = self.words.send(word);
+    }
+}
+
+async fn command(run: &Command, began: Instant, ends: Instant) {
+    let mut at = began + run.at;
+    while at < ends {
+        sleep_until(at.into()).await;
+        if let Err(error) = server::run(run).await {
+            tracing::error!(%error, "a command of the scenario failed");
+        }
+        let Some(every) = run.every else { return };
+        at = Instant::now().max(at + every);
+    }
+}
+
+/// A proxy before the target, and the target's URL by way of it.
+async fn between(target: &str, seed: u64) -> Result<(Proxy, String), Error> {
+    let bad = |why: &str| {
+        Error::Scenario(format!(
+            "the network before `{target}` cannot be made bad: {why}"
+        ))
+    };
+    let uri: Uri = target.parse().map_err(|_unreadable| bad("it is no URL"))?;
+    if uri.scheme_str() != Some("ws") {
+        return Err(bad("only that of a `ws://` URL can"));
+    }
+    let host = uri.host().ok_or_else(|| bad("it has no host"))?;
+    let host = host.trim_matches(['[', ']']).to_owned();
+    let mut found = lookup_host((host.as_str(), uri.port_u16().unwrap_or(80))).await?;
+    let to: SocketAddr = found.next().ok_or_else(|| bad("its host has no address"))?;
+    let proxy = Proxy::start(IpAddr::V4(Ipv4Addr::LOCALHOST), to, seed)?;
+    let mut parts = uri.into_parts();
+    let through = Authority::try_from(proxy.address().to_string());
+    parts.authority = Some(through.map_err(|_never| bad("the proxy has no address"))?);
+    let through = Uri::from_parts(parts).map_err(|_never| bad("it is no URL"))?;
+    Ok((proxy, through.to_string()))
+}
+
+fn server_error(error: &dyn std::error::Error) -> String {
+    let mut said = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        said.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    said
+}
