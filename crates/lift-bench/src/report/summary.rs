@@ -2,6 +2,7 @@
 
 use super::figure::{grouped, harmless, milliseconds, percent, short, sized, spoken};
 use super::{Latency, Measures, Outcome, Report, count, float, latency};
+use crate::metric::errors;
 
 /// A table: what is left of `numbers` is text, the rest are numbers.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -296,9 +297,12 @@ pub(super) fn codes(report: &Report) -> Table {
 }
 
 pub(super) fn phases(report: &Report) -> Table {
+    // One latency for all rows: a column compares like with like.
+    let leading = leading(&report.total).map_or(latency::REPLY, |(name, _)| name);
+    let times = ["p50", "p99"].map(|what| format!("{leading} {what}, ms"));
+    let [p50, p99] = &times;
     let columns = [
-        "phase", "began", "took", "begun", "due", "answered", "lost", "errors", "p50, ms",
-        "p99, ms",
+        "phase", "began", "took", "begun", "due", "answered", "lost", "errors", p50, p99,
     ];
     let rows = report.phases.iter().map(|phase| {
         let measures = &phase.measures;
@@ -318,7 +322,7 @@ pub(super) fn phases(report: &Report) -> Table {
             grouped(counted(measures, count::DUE)),
             grouped(counted(measures, count::ANSWERED)),
             grouped(counted(measures, count::LOST)),
-            grouped(measures.errors.values().sum()),
+            grouped(errors(measures)),
             time(|latency| latency.p50_us),
             time(|latency| latency.p99_us),
         ]

@@ -56,6 +56,7 @@ fn a_text_has_every_table_aligned() {
         "\n  close 1006 (no close frame)      1\n",
         "\n  handshake 101                1,000\n",
         "\n  arrive (not counted)   0.0 s  10.0 s  ",
+        "  errors  reply p50, ms  reply p99, ms\n",
         "\n  generator lag p99, ms                                     0.16\n",
         "\n  server memory, most                                   96.0 MiB\n",
     ] {

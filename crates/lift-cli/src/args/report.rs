@@ -17,7 +17,7 @@ Examples:
   lift report compare before.json after.json
   lift report compare --baseline a1.json a2.json a3.json --now b1.json b2.json b3.json --html change.html
 
-A report is the JSON file of a load test.";
+A report is what `lift load SCENARIO --report FILE.json` wrote.";
 
 const SHOW_EXAMPLES: &str = "\
 Examples:

@@ -169,7 +169,7 @@ fn what_cannot_be_compared_is_said_with_a_way_out() {
     });
     let none = reports.path("none.json").to_str().unwrap().to_owned();
     let what = "error: the reports cannot be compared";
-    let help = "  help: give the JSON report of a load test";
+    let help = "  help: give what `lift load SCENARIO --report FILE.json` wrote";
     for (args, stderr) in [
         (
             [&good, &invalid],

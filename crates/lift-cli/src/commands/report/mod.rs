@@ -31,7 +31,7 @@ fn show(args: &ShowArgs) -> Result<(), Failure> {
 }
 
 fn report(path: &Path) -> Result<Report, Failure> {
-    let help = "give the JSON report of a load test";
+    let help = "give what `lift load SCENARIO --report FILE.json` wrote";
     read(path, help, Report::read)
 }
 
