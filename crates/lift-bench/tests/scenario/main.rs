@@ -1,6 +1,4 @@
 //! Scenarios as they are written: those of this project can be run, and what is wrong with one is said with its place.
-#![expect(clippy::unwrap_used, reason = "a test's panic is its report")]
-
 use std::{fs, path::Path};
 
 use lift_bench::{plan::Plan, run, scenario::Scenario};
@@ -97,28 +95,18 @@ fn check(text: &str, wanted: &str) {
     );
 }
 
+fn behaving(inner: &str) -> String {
+    format!("{START}behaviours: {{ a: {{ {inner} }} }}\nphases: [{{ name: p, duration: 1s }}]\n")
+}
+
+fn phase(inner: &str) -> String {
+    let behaviours = "behaviours: { a: { messages: [{ action: echo }] } }";
+    format!("{START}{behaviours}\nphases: [{{ name: p, duration: 10s, {inner} }}]\n")
+}
+
 #[test]
-fn what_is_wrong_is_said_with_its_place_and_what_was_perhaps_meant() {
-    let rest = "behaviours: { a: {} }\nphases: [{ name: p, duration: 1s }]\n";
-    let behaving = |inner: &str| {
-        format!(
-            "{START}behaviours: {{ a: {{ {inner} }} }}\nphases: [{{ name: p, duration: 1s }}]\n"
-        )
-    };
-    let phase = |inner: &str| {
-        format!(
-            "{START}behaviours: {{ a: {{ messages: [{{ action: echo }}] }} }}\nphases: [{{ name: p, duration: 10s, {inner} }}]\n"
-        )
-    };
+fn a_behaviour_that_cannot_work_is_said_with_its_place_and_what_was_perhaps_meant() {
     for (text, wanted) in [
-        (
-            format!("{START}behaviuors: {{}}\n"),
-            "line 3, column 1: unknown field `behaviuors`",
-        ),
-        (
-            format!("{START}behaviuors: {{}}\n"),
-            "did you mean `behaviours`?",
-        ),
         (behaving("stepz: []"), "line 3, column 20"),
         (behaving("steps: [conect]"), "did you mean `connect`?"),
         (behaving("steps: [{ think: 5 parsecs }]"), "is no time"),
@@ -134,6 +122,14 @@ fn what_is_wrong_is_said_with_its_place_and_what_was_perhaps_meant() {
             "has a `text`",
         ),
         (behaving("in_flight: 0"), "line 3"),
+    ] {
+        check(&text, wanted);
+    }
+}
+
+#[test]
+fn a_phase_that_cannot_work_is_refused() {
+    for (text, wanted) in [
         (
             phase("connections_per_second: -1"),
             "`connections_per_second` is not in",
@@ -154,6 +150,23 @@ fn what_is_wrong_is_said_with_its_place_and_what_was_perhaps_meant() {
         (
             phase("faults: [{ network: { for: 3s } }, { network: { at: 2s } }]"),
             "overlap",
+        ),
+    ] {
+        check(&text, wanted);
+    }
+}
+
+#[test]
+fn a_file_that_is_no_scenario_is_refused() {
+    let rest = "behaviours: { a: {} }\nphases: [{ name: p, duration: 1s }]\n";
+    for (text, wanted) in [
+        (
+            format!("{START}behaviuors: {{}}\n"),
+            "line 3, column 1: unknown field `behaviuors`",
+        ),
+        (
+            format!("{START}behaviuors: {{}}\n"),
+            "did you mean `behaviours`?",
         ),
         (
             format!("{START}{rest}thresholds: [\"repyl.p99 < 1ms\"]"),
