@@ -125,7 +125,7 @@ async fn read(world: &World, client: ClientNo, mut incoming: Incoming, waiting: 
                 let at = world.diary.now();
                 let (seq, heard) = {
                     let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-                    waiting.take(&text)
+                    waiting.take(client, &text)
                 };
                 let what = OfMessage::Heard {
                     at,
@@ -158,9 +158,15 @@ async fn read(world: &World, client: ClientNo, mut incoming: Incoming, waiting: 
 }
 
 impl Waiting {
-    fn take(&mut self, text: &str) -> (Option<Seq>, Option<oneshot::Sender<String>>) {
+    fn take(
+        &mut self,
+        client: ClientNo,
+        text: &str,
+    ) -> (Option<Seq>, Option<oneshot::Sender<String>>) {
         match find_id(text) {
-            Some((_, seq)) => (Some(seq), self.by_id.remove(&seq)),
+            Some((of, seq)) if of == client => (Some(seq), self.by_id.remove(&seq)),
+            // It answers another client's message.
+            Some(_) => (None, None),
             None => self
                 .in_turn
                 .pop_front()

@@ -17,7 +17,7 @@ use tokio::time::sleep_until;
 
 use super::line::{self, Sending};
 use crate::{
-    books::{ClientNo, Note, OfConnection, OfMessage, Said},
+    books::{ClientNo, Note, OfConnection, OfMessage, Said, Seq},
     payload::{Body, Known, read_id, streamer_id},
     scenario::Expect,
     world::{Kind, Ready, World},
@@ -141,7 +141,7 @@ fn see(world: &World, client: ClientNo, seen: Seen<'_>) {
         return line::of_connection(world, client, seen);
     };
     let at = world.diary.now();
-    let Some((seq, said)) = read(text) else {
+    let Some((seq, said)) = read(client, text) else {
         let requests = unrecovered(text);
         if requests > 0 {
             let what = OfConnection::Unrecovered { requests };
@@ -174,7 +174,7 @@ struct WireError<'a> {
 }
 
 /// What a text says of which message; none where it is about the client's own affairs.
-fn read(text: &str) -> Option<(Option<u32>, Said)> {
+fn read(client: ClientNo, text: &str) -> Option<(Option<Seq>, Said)> {
     let Ok(wire) = serde_json::from_str::<Wire<'_>>(text) else {
         return Some((None, Said::Reply));
     };
@@ -208,7 +208,7 @@ fn read(text: &str) -> Option<(Option<u32>, Said)> {
     };
     match wire.id.as_deref() {
         // The client's own questions have ids of another form.
-        Some(id) => read_id(id).map(|(_, seq)| (Some(seq), said)),
+        Some(id) => read_id(id).map(|(of, seq)| ((of == client).then_some(seq), said)),
         None => Some((None, said)),
     }
 }

@@ -130,6 +130,16 @@ fn of_answers() -> Vec<Case> {
                 &[(LATE, 1)],
             )
         },
+        Case::plain(
+            "texts come that answer nothing, and one answer goes to another client",
+            Rules::faulty(|client, seq| match (client, seq) {
+                (0, 4) => Some(vec![echo(0, 4), Do::Say("hello".to_owned()), echo(0, 99)]),
+                // Client 2 has a message of this number, too.
+                (1, 5) => Some(vec![echo(2, 5)]),
+                _ => None,
+            }),
+            &[(UNKNOWN, 3), (ANSWERED, 29), (LOST, 1)],
+        ),
     ]
 }
 

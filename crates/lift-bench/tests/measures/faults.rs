@@ -52,6 +52,49 @@ fn faults(seed: u64) -> HashMap<(u64, u32), Fault> {
     faults
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_fault_of_a_random_set_is_found_once() {
+    let runs = seeds().into_iter().map(|seed| async move {
+        let known = faults(seed);
+        let count = |fault| u64::try_from(known.values().filter(|f| **f == fault).count()).unwrap();
+        let all = CLIENTS * u64::from(EACH);
+        let (lost, misdirected) = (count(Fault::Lose), count(Fault::Misdirect));
+        let expected = BTreeMap::from([
+            (CONNECTIONS, CLIENTS),
+            (OPENED, CLIENTS),
+            (DUE, all),
+            (SENT, all),
+            (ANSWERED, all - lost - misdirected),
+            (LOST, lost + misdirected),
+            (DUPLICATES, count(Fault::Double)),
+            (REORDERED, count(Fault::Swap)),
+            (UNKNOWN, misdirected),
+        ]);
+        let server = Server::start(Rules::faulty(move |client, seq| {
+            let answer = format!("you said lift:{client}.{seq}; did you");
+            Some(match known.get(&(client, seq)) {
+                Some(Fault::Lose) => vec![],
+                Some(Fault::Double) => vec![Do::Say(answer.clone()), Do::Say(answer)],
+                Some(Fault::Swap) => vec![Do::Hold(answer)],
+                Some(Fault::Misdirect) => {
+                    vec![Do::Say(format!("lift:{}.{seq};", (client + 1) % CLIENTS))]
+                }
+                None => vec![Do::Say(answer)],
+            })
+        }));
+        let text = plain(
+            "{ in_flight: 100, messages: [{ text: '{{ id }}' }] }",
+            TALK,
+            "drain: 500ms",
+        )
+        .replace("connections_per_second: 15", "connections_per_second: 30");
+        let report = load(&text, &server).await;
+        let expected = expected.into_iter().filter(|(_, n)| *n > 0).collect();
+        assert_eq!(counted(&report.total.counts), expected, "seed {seed}");
+    });
+    futures_util::future::join_all(runs).await;
+}
+
 /// The texts of each client, in the order in which they came.
 fn texts(server: &Server) -> BTreeMap<u64, Vec<String>> {
     let mut texts: BTreeMap<u64, Vec<String>> = BTreeMap::new();
