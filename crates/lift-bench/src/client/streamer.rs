@@ -227,12 +227,15 @@ fn unrecovered(text: &str) -> u64 {
     #[derive(Deserialize)]
     struct Entry {
         recovered: Option<bool>,
+        error: Option<serde::de::IgnoredAny>,
     }
     let data = serde_json::from_str::<Answer<'_>>(text)
         .ok()
         .and_then(|answer| answer.data);
     let resumed = data.and_then(|data| serde_json::from_str::<Resumed>(data.get()).ok());
     let entries = resumed.map(|resumed| resumed.requests).unwrap_or_default();
-    let lost = entries.iter().filter(|entry| entry.recovered != Some(true));
+    let lost = entries
+        .iter()
+        .filter(|entry| entry.error.is_some() || entry.recovered == Some(false));
     u64::try_from(lost.count()).unwrap_or(u64::MAX)
 }

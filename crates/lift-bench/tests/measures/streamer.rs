@@ -237,5 +237,21 @@ pub(crate) fn cases() -> Vec<Case> {
                 ],
             )
         },
+        Case {
+            closes: vec![(1006, 1)],
+            handshakes: vec![(101, 2)],
+            ..case(
+                "a request outlives its connection, and is not recovered at first",
+                &["work", "lost"],
+                &[
+                    (ACKNOWLEDGED, 2),
+                    (ENDED, 2),
+                    (PROGRESS, 3),
+                    (DROPPED, 1),
+                    (RECONNECTED, 1),
+                    (UNRECOVERED, 1),
+                ],
+            )
+        },
     ]
 }
