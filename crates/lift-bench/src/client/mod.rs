@@ -97,8 +97,9 @@ impl<'w> Script<'w> {
     async fn one(&mut self, act: &'w Act) -> Result<(), Ended> {
         match act {
             Act::Send(ready) => {
+                let line = self.line.clone().filter(|line| !line.is_gone());
+                let line = line.ok_or(Ended)?;
                 let sending = self.sending(self.due, self.place);
-                let line = self.line.clone().ok_or(Ended)?;
                 sending.note_due(self.world, ready);
                 self.meanwhile(line.exchange(self.world, ready, sending))
                     .await;

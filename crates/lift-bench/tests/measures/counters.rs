@@ -140,6 +140,21 @@ fn of_answers() -> Vec<Case> {
             }),
             &[(UNKNOWN, 3), (ANSWERED, 29), (LOST, 1)],
         ),
+        Case {
+            // The client waits for a second, in which its other nine are due, half a second and more before its end.
+            scenario: plain(
+                "{ messages: [{ text: 'm {{ id }}' }] }",
+                "{ name: one, duration: 50ms, messages_per_second: 60 }
+  - { name: nine, duration: 1ms, messages_per_second: 27000 }
+  - { name: rest, duration: 1s }",
+                "late_after: 500ms, drain: 500ms",
+            ),
+            ..Case::plain(
+                "an answer that does not come holds its client up for a time",
+                Rules::faulty(|client, seq| ((client, seq) == (0, 1)).then(Vec::new)),
+                &[(ANSWERED, 29), (LOST, 1), (LATE, 9)],
+            )
+        },
     ]
 }
 
@@ -188,6 +203,8 @@ fn of_connections() -> Vec<Case> {
         ..Case::plain(name, Rules::echo(), &[(CUT, 3), (RECONNECTED, 3)])
     };
     vec![
+        ends("a connection is closed with a code", Do::Close(4001), 4001),
+        ends("a connection breaks", Do::Break, 1006),
         refused(
             "a handshake is refused",
             Upgrade::Status(503),
@@ -200,8 +217,30 @@ fn of_connections() -> Vec<Case> {
             &[("UNREACHABLE", 1)],
             &[(101, 2)],
         ),
+        Case {
+            scenario: plain(IDS, THIRTY, "connect_within: 200ms, drain: 500ms"),
+            ..refused(
+                "a handshake takes too long",
+                Upgrade::Ignore,
+                &[("UNREACHABLE", 1)],
+                &[(101, 2)],
+            )
+        },
         cut("the scenario cuts", "100ms"),
         cut("the scenario cuts, and clients come back at once", "0"),
+        Case {
+            scenario: plain(
+                "{ steps: [connect, disconnect, connect, { send: { text: '{{ id }}' } }, disconnect] }",
+                "{ name: rest, duration: 100ms }",
+                "drain: 5s",
+            ),
+            handshakes: vec![(101, 6)],
+            ..Case::plain(
+                "clients leave and come back by themselves",
+                Rules::echo(),
+                &[(RECONNECTED, 3), (DUE, 3), (SENT, 3), (ANSWERED, 3)],
+            )
+        },
         Case {
             scenario: plain(IDS, THIRTY, "drain: 1s").replace(
                 "duration: 200ms, connections_per_second: 15",
