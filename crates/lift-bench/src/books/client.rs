@@ -175,7 +175,7 @@ impl Client {
             due,
             sent: None,
             awaited,
-            answered: awaited == Awaited::Nothing,
+            answered: false,
             acknowledged: false,
             progress: None,
             end: None,
@@ -197,7 +197,10 @@ impl Client {
 
     /// The places of messages that still wait for their answer.
     pub(super) fn unanswered(&self) -> impl Iterator<Item = Place> {
-        let waiting = self.messages.values().filter(|message| !message.answered);
+        let waiting = self
+            .messages
+            .values()
+            .filter(|message| !message.answered && message.awaited != Awaited::Nothing);
         waiting.map(|message| message.place)
     }
 
@@ -207,9 +210,7 @@ impl Client {
         let mut heard = Heard::default();
         match *said {
             Said::Reply | Said::Refused(_) => {
-                let twice = message.end.is_some()
-                    || (message.answered && message.awaited != Awaited::Nothing);
-                if twice {
+                if message.answered || message.end.is_some() {
                     heard.count(count::DUPLICATES);
                     return Some((message.place, heard));
                 }
@@ -323,12 +324,12 @@ impl Message {
             heard.count(count::NOT_COMPLETED);
         }
         if self.awaited == Awaited::Answer {
-            self.answered = true;
-            heard.count(if end.complete {
-                count::ANSWERED
-            } else {
-                count::REFUSED
+            heard.count(match (self.answered, end.complete) {
+                (true, _) => count::DUPLICATES,
+                (false, true) => count::ANSWERED,
+                (false, false) => count::REFUSED,
             });
+            self.answered = true;
         }
         self.time(
             at,

@@ -141,6 +141,22 @@ fn of_answers() -> Vec<Case> {
             &[(UNKNOWN, 3), (ANSWERED, 29), (LOST, 1)],
         ),
         Case {
+            scenario: plain(
+                "{ messages: [{ text: '{{ id }}', expect: nothing }] }",
+                THIRTY,
+                "drain: 1s",
+            ),
+            ..Case::plain(
+                "nothing is expected, and comes once, twice or never",
+                Rules::faulty(move |client, seq| match client {
+                    0 => Some(vec![]),
+                    1 => None,
+                    _ => twice(client, seq),
+                }),
+                &[(ANSWERED, 20), (DUPLICATES, 10)],
+            )
+        },
+        Case {
             // The client waits for a second, in which its other nine are due, half a second and more before its end.
             scenario: plain(
                 "{ messages: [{ text: 'm {{ id }}' }] }",

@@ -214,6 +214,11 @@ pub(crate) fn cases() -> Vec<Case> {
             )
         },
         case(
+            "an end comes after a direct answer",
+            &["answer.and.end"],
+            &[(ENDED, 1), (DUPLICATES, 1)],
+        ),
+        case(
             "progress goes back, stands still and goes on after the end",
             &["back"],
             &[
