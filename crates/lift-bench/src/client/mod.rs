@@ -42,7 +42,7 @@ pub(crate) async fn live(world: Arc<World>, client: ClientNo, place: Place, due:
     });
     let (orders_in, orders) = mpsc::channel(ORDERS_MAX);
     let random = ChaCha8Rng::seed_from_u64(world.seed ^ client.wrapping_add(1).rotate_left(32));
-    let script = Script {
+    let mut script = Script {
         world: &world,
         kind,
         client,
@@ -58,8 +58,7 @@ pub(crate) async fn live(world: Arc<World>, client: ClientNo, place: Place, due:
         () = script.run() => {}
         () = world.stop.cancelled() => {}
     }
-    world.connected.leave(place.behaviour, client);
-    world.senders.leave(place.behaviour, client);
+    script.leave();
 }
 
 struct Script<'w> {
@@ -78,10 +77,33 @@ struct Script<'w> {
 }
 
 impl<'w> Script<'w> {
-    async fn run(mut self) {
+    async fn run(&mut self) {
+        let kind = self.kind;
         // Steps that cannot be done have been told to the diary.
-        let _ = self.all(&self.kind.steps).await;
+        let _ = self.all(&kind.steps).await;
         self.disconnect().await;
+    }
+
+    /// Takes no order any more, and says of those that it was given that nobody did them.
+    fn leave(mut self) {
+        self.world
+            .connected
+            .leave(self.place.behaviour, self.client);
+        self.world.senders.leave(self.place.behaviour, self.client);
+        if self.line.take().is_some() {
+            self.tell(OfConnection::Closed {
+                at: self.world.diary.now(),
+            });
+        }
+        while let Ok(order) = self.orders.try_recv() {
+            self.miss(order);
+        }
+    }
+
+    fn miss(&self, order: Order) {
+        if let Order::Send { place, .. } = order {
+            self.world.diary.note(Note::Missed { place });
+        }
     }
 
     fn all<'a>(&'a mut self, acts: &'w [Act]) -> BoxFuture<'a, Result<(), Ended>> {
@@ -265,7 +287,7 @@ impl<'w> Script<'w> {
                 Some(order) = self.orders.recv() => match order {
                     Order::Cut { offline } => self.cut(offline).await.ok()?,
                     // It came after the client had left: nobody else can take it now.
-                    Order::Send { place, .. } => self.world.diary.note(Note::Missed { place }),
+                    Order::Send { .. } => self.miss(order),
                 },
             }
         }

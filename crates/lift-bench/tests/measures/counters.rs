@@ -275,6 +275,20 @@ fn of_connections() -> Vec<Case> {
                 ],
             )
         },
+        Case {
+            scenario: plain(
+                IDS,
+                &format!(
+                    "{{ name: cut, duration: 300ms, faults: [{{ cut: {{ offline: 1m }} }}] }}\n  - {THIRTY}"
+                ),
+                "drain: 1s",
+            ),
+            ..Case::plain(
+                "clients are away when the run ends",
+                Rules::echo(),
+                &[(CUT, 3), (SENT, 0), (ANSWERED, 0), (MISSED, 30)],
+            )
+        },
     ]
 }
 
