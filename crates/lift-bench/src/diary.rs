@@ -63,6 +63,12 @@ impl Diary {
         }
     }
 
+    /// Tells how late the generator began what was due, and nothing but itself held up.
+    pub(crate) fn late(&self, due: Instant) {
+        let late = Instant::now().saturating_duration_since(due);
+        self.note(Note::Lag { late: micros(late) });
+    }
+
     /// The time now.
     pub(crate) fn now(&self) -> Micros {
         self.at(Instant::now())

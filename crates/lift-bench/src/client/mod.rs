@@ -40,6 +40,7 @@ pub(crate) async fn live(world: Arc<World>, client: ClientNo, place: Place, due:
         place,
         due: at,
     });
+    world.diary.late(due);
     let (orders_in, orders) = mpsc::channel(ORDERS_MAX);
     let random = ChaCha8Rng::seed_from_u64(world.seed ^ client.wrapping_add(1).rotate_left(32));
     let mut script = Script {
@@ -52,6 +53,7 @@ pub(crate) async fn live(world: Arc<World>, client: ClientNo, place: Place, due:
         orders,
         orders_in,
         due,
+        free_since: due,
         random,
     };
     tokio::select! {
@@ -73,6 +75,8 @@ struct Script<'w> {
     orders_in: mpsc::Sender<Order>,
     /// When the next step is due.
     due: Instant,
+    /// Since when nothing but the generator itself keeps it from taking orders.
+    free_since: Instant,
     random: ChaCha8Rng,
 }
 
@@ -223,6 +227,9 @@ impl<'w> Script<'w> {
             if leaving && running.is_empty() && waiting.is_empty() {
                 return Ok(());
             }
+            if waiting.len() >= ORDERS_MAX {
+                self.free_since = Instant::now();
+            }
             tokio::select! {
                 () = &mut over, if !leaving => {
                     leaving = true;
@@ -251,6 +258,7 @@ impl<'w> Script<'w> {
             return None;
         };
         let ready = self.kind.messages.get(usize::from(message))?;
+        self.world.diary.late(due.max(self.free_since));
         let sending = self.sending(due, place);
         sending.note_due(self.world, ready);
         Some((ready, sending))
@@ -263,7 +271,9 @@ impl<'w> Script<'w> {
         let at = self.world.diary.now();
         let back = self.world.diary.at(Instant::now() + offline);
         self.tell(OfConnection::Cut { at, back });
-        match line.cut(self.world, self.kind, self.client, offline).await {
+        let line = line.cut(self.world, self.kind, self.client, offline).await;
+        self.free_since = Instant::now();
+        match line {
             Some(line) => self.line = Some(line),
             None => {
                 self.tell(OfConnection::Failed);
@@ -275,7 +285,13 @@ impl<'w> Script<'w> {
 
     async fn wait_until_due(&mut self) {
         let due = self.due;
+        let early = Instant::now() < due;
         self.meanwhile(sleep_until(due.into())).await;
+        if early && self.free_since <= due {
+            // How late a timer wakes a client is the generator's own time, and told as such.
+            self.world.diary.late(due);
+            self.due = Instant::now();
+        }
     }
 
     /// Waits for something, and obeys what the run orders meanwhile.

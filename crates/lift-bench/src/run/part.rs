@@ -19,7 +19,7 @@ use super::{Error, Means, pacer::Pacer, processor::Processor, site::Word, troubl
 use crate::{
     books::{Cell, Note, Place, Second, Sketch},
     client,
-    diary::{Diary, micros},
+    diary::Diary,
     echo::Echo,
     plan::{Due, Part, Plan, What},
     report::Moment,
@@ -165,12 +165,11 @@ async fn schedule(
         .collect();
     while let Some(Due { at, phase, what }) = pacer.due.recv().await {
         let due = start + at;
-        let late = Instant::now().saturating_duration_since(due);
-        world.diary.note(Note::Lag { late: micros(late) });
         match what {
             What::Start { client, behaviour } => {
                 let held = held.get(usize::from(phase)).copied().flatten();
                 if held.is_some_and(|held| world.alive() >= held) {
+                    world.diary.late(due);
                     continue;
                 }
                 let place = Place { phase, behaviour };
@@ -190,6 +189,7 @@ async fn schedule(
                         place,
                     },
                 ) {
+                    world.diary.late(due);
                     world.diary.note(Note::Missed { place });
                 }
             }

@@ -133,6 +133,36 @@ async fn a_client_that_sends_at_even_times_counts_from_them() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clients_own_timers_are_no_latency_of_the_server() {
+    let server = Server::start(Rules::echo());
+    for step in [
+        "repeat: { times: 100, every: 7ms, steps: [SEND] }",
+        "repeat: { times: 100, steps: [{ think: 7ms }, SEND] }",
+    ] {
+        let step = step.replace("SEND", "{ send: { text: '{{ id }}' } }");
+        let text = plain(
+            &format!("{{ steps: [connect, {{ {step} }}] }}"),
+            "{ name: rest, duration: 1s }",
+            "drain: 10s",
+        )
+        .replace("connections_per_second: 15", "connections_per_second: 5");
+        let report = load(&text, &server).await;
+        let (corrected, uncorrected) = (
+            of(&report, latency::REPLY),
+            of(&report, latency::REPLY_UNCORRECTED),
+        );
+        assert_eq!(corrected.count, 100);
+        // Between a timer's end and the message's way out is nothing that takes half a millisecond.
+        let more = corrected.p50_us.saturating_sub(uncorrected.p50_us);
+        assert!(
+            more < 300,
+            "{more} us more than {} us, with {step}",
+            uncorrected.p50_us
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_time_that_a_cut_keeps_a_client_away_is_no_time_to_reconnect() {
     let server = Server::start(Rules::new(|_, _| vec![Do::Break]));
     let cut = "{ name: cut, duration: 1s, faults: [{ cut: { offline: 600ms } }] }";

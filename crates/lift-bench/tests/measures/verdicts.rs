@@ -26,6 +26,40 @@ fn is_invalid(report: &Report, reason: &str) {
     );
 }
 
+#[test]
+fn a_generator_whose_clients_cannot_run_is_invalid() {
+    let server = Server::start(Rules::echo());
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let text = plain(
+        IDS,
+        "{ name: talk, duration: 1500ms, messages_per_second: 100 }",
+        "drain: 5s",
+    )
+    .replace("lag: 1m", "lag: 200ms");
+    let (release, released) = mpsc::channel::<()>();
+    let report = runtime.block_on(async {
+        let running = run(&text, at(&server.url));
+        let block = async {
+            while server.log().is_empty() {
+                tokio::task::yield_now().await;
+            }
+            // The one thread that clients run on does nothing for a second.
+            drop(runtime.spawn(async move { released.recv_timeout(Duration::from_secs(1)) }));
+        };
+        let (report, ()) = tokio::join!(running, block);
+        report.unwrap()
+    });
+    drop(release);
+    is_invalid(
+        &report,
+        "the generator was late: 1 % of what was due was begun ",
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rate_that_no_process_holds_is_invalid() {
     let server = Server::start(Rules::echo());
