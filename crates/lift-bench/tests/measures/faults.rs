@@ -105,3 +105,29 @@ fn texts(server: &Server) -> BTreeMap<u64, Vec<String>> {
     texts
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_seed_sends_the_same_texts_of_the_same_clients_in_the_same_order() {
+    let seed = seeds().pop().unwrap();
+    let sent = |seed: u64| async move {
+        let server = Server::start(Rules::echo());
+        let messages = "[{ text: 'a {{ id }} {{ random(1, 1000000) }}' }, { text: 'b {{ id }} {{ random(1, 9) }}', weight: 2 }]";
+        // As good as at once, so that they do not open in the order in which they begin.
+        let text = plain(
+            &format!("{{ in_flight: 9, messages: {messages} }}"),
+            TALK,
+            "drain: 5s",
+        )
+        .replace("name: plain", &format!("name: plain\nseed: {seed}"))
+        .replace(
+            "duration: 200ms, connections_per_second: 15",
+            "duration: 1ms, connections_per_second: 20000",
+        );
+        load(&text, &server).await;
+        texts(&server)
+    };
+    let (first, again, other) = tokio::join!(sent(seed), sent(seed), sent(seed.wrapping_add(1)));
+    assert_eq!(first.len(), 20, "seed {seed}");
+    assert!(first.values().all(|texts| texts.len() == 12), "seed {seed}");
+    assert_eq!(first, again, "seed {seed}");
+    assert_ne!(first, other, "seed {seed}");
+}
