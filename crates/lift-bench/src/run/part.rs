@@ -94,12 +94,6 @@ pub(super) async fn run(
     }
     let took_us = world.diary.now();
     let (cpu, cpu_us) = processor.stop();
-    let world = Arc::try_unwrap(world).map_err(|_shared| {
-        std::io::Error::other(
-            "a virtual client outlived its run: this is a mistake of the load tester",
-        )
-    })?;
-    drop(world);
     let closing = tokio::task::spawn_blocking(move || keeper.close());
     let (closed, unwritten) = closing.await.map_err(std::io::Error::other)?;
     Ok(Partial {

@@ -171,6 +171,29 @@ async fn an_interrupt_waits_for_no_answer_that_does_not_come() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_does_not_stop_talking_ends_no_run() {
+    let answer = r#"{"type":"response","id":"9.9","data":null}"#;
+    let server = Server::start(Rules::new(move |_, _| {
+        vec![Do::Say(answer.to_owned()); 1_000_000]
+    }));
+    let text = "
+name: flood
+behaviours:
+  asker: { steps: [connect, { send: { action: ask } }] }
+phases: [{ name: arrive, duration: 100ms, connections_per_second: 40 }, { name: rest, duration: 1500ms }]
+limits: { lag: 1m, cpu: 100%, drain: 500ms }
+";
+    let report = load(text, &server).await;
+    let counts = counted(&report.total.counts);
+    assert_eq!(
+        (counts[count::LOST], counts.get(count::DROPPED)),
+        (4, None),
+        "{counts:?}"
+    );
+    assert!(counts[count::UNKNOWN] > 1000, "{counts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_not_there_or_refuses_is_one_error_and_no_run() {
     let text = plain(IDS, THIRTY, "drain: 500ms");
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
