@@ -146,12 +146,11 @@ impl World {
     ///
     /// # Errors
     /// A template or a data file that cannot be used, a server that is not named.
-    pub(crate) fn new(
+    pub(crate) fn ready(
         scenario: &Scenario,
         targets: (Option<&str>, Option<&Echo>),
         mint: Option<Mint>,
-        diary: Diary,
-    ) -> Result<Self, String> {
+    ) -> Result<impl FnOnce(Diary) -> Self + use<>, String> {
         let rows = match &scenario.data {
             Some(file) => rows_of(file)?,
             None => Vec::new(),
@@ -174,16 +173,17 @@ impl World {
             }
             (None, _) => None,
         };
-        let limits = &scenario.limits;
-        Ok(Self {
+        let (sources, subprotocols) = (scenario.sources.clone(), scenario.subprotocols.clone());
+        let (seed, limits) = (scenario.seed, scenario.limits.clone());
+        Ok(move |diary| Self {
             connected: Present::of_kinds(kinds.len()),
             senders: Present::of_kinds(kinds.len()),
             tasks: TaskTracker::new(),
             readers: TaskTracker::new(),
             kinds,
-            sources: scenario.sources.clone(),
-            subprotocols: scenario.subprotocols.clone(),
-            seed: scenario.seed,
+            sources,
+            subprotocols,
+            seed,
             connect_within: limits.connect_within,
             answer_within: limits.late_after + limits.drain,
             rows,

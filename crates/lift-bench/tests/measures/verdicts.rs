@@ -101,6 +101,26 @@ async fn messages_without_a_client_make_a_run_invalid() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_file_of_data_makes_nothing_late() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("rows.csv");
+    let rows: String = (0..300_000).map(|n| format!("{n},a,b,c,d,e\n")).collect();
+    std::fs::write(&file, format!("n,a,b,c,d,e\n{rows}")).unwrap();
+    let server = Server::start(Rules::echo());
+    let behaviour = IDS.replace("m {{ id }}", "{{ data.n }} {{ id }}");
+    let text = plain(&behaviour, THIRTY, "drain: 5s").replace("lag: 1m", "lag: 500ms");
+    let text = format!("data: {}\n{text}", file.display());
+    let report = load(&text, &server).await;
+    assert_eq!(report.verdict.reasons, Vec::<String>::new());
+    let mut texts: Vec<String> = server.log().into_iter().map(|logged| logged.text).collect();
+    texts.sort_by_key(|text| id_of(text));
+    assert_eq!(
+        (texts.len(), texts[0].as_str(), texts[29].as_str()),
+        (30, "0 lift:0.1;", "2 lift:2.10;")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_interrupt_ends_the_schedule_and_loses_nothing() {
     let server = Server::start(Rules::echo());
     let means = at(&server.url);
