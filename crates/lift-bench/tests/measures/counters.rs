@@ -260,6 +260,18 @@ fn of_connections() -> Vec<Case> {
         Case {
             scenario: plain(IDS, THIRTY, "drain: 1s").replace(
                 "duration: 200ms, connections_per_second: 15",
+                "duration: 200ms, connections_per_second: 100, hold: 5",
+            ),
+            handshakes: vec![(101, 5)],
+            ..Case::plain(
+                "no more clients start than are held",
+                Rules::echo(),
+                &[(CONNECTIONS, 5), (OPENED, 5)],
+            )
+        },
+        Case {
+            scenario: plain(IDS, THIRTY, "drain: 1s").replace(
+                "duration: 200ms, connections_per_second: 15",
                 "duration: 1ms",
             ),
             handshakes: vec![],
