@@ -13,6 +13,8 @@ pub(super) struct Client {
     /// How many connections were opened.
     connections: u32,
     link: Link,
+    /// Connections that were cut, and whose loss is told after the next was open.
+    owed: u32,
     /// The highest message that was answered on this connection.
     highest: Seq,
     messages: HashMap<Seq, Message>,
@@ -115,6 +117,7 @@ impl Client {
             due,
             connections: 0,
             link: Link::Closed,
+            owed: 0,
             highest: 0,
             messages: HashMap::new(),
         }
@@ -128,6 +131,9 @@ impl Client {
         self.connections += 1;
         self.highest = 0;
         let before = std::mem::replace(&mut self.link, Link::Open);
+        if matches!(before, Link::Cut { .. }) {
+            self.owed += 1;
+        }
         if self.connections == 1 {
             return Opening::First {
                 took: at.saturating_sub(self.due),
@@ -150,6 +156,10 @@ impl Client {
     }
 
     pub(super) fn lose(&mut self, at: Micros) -> Loss {
+        if self.owed > 0 {
+            self.owed -= 1;
+            return Loss::Cut;
+        }
         match self.link {
             Link::Open => {
                 self.link = Link::Lost { at };
