@@ -157,13 +157,13 @@ fn of_answers() -> Vec<Case> {
             )
         },
         Case {
-            // The client waits for a second, in which its other nine are due, half a second and more before its end.
+            // The client waits for 2.5 s, at whose beginning its other nine are due.
             scenario: plain(
                 "{ messages: [{ text: 'm {{ id }}' }] }",
                 "{ name: one, duration: 50ms, messages_per_second: 60 }
   - { name: nine, duration: 1ms, messages_per_second: 27000 }
-  - { name: rest, duration: 1s }",
-                "late_after: 500ms, drain: 500ms",
+  - { name: rest, duration: 3s }",
+                "late_after: 2s, drain: 500ms",
             ),
             ..Case::plain(
                 "an answer that does not come holds its client up for a time",
