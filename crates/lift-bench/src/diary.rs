@@ -23,14 +23,23 @@ const NOTES_MAX: usize = 1 << 18;
 /// Where clients tell what happened. Clones write into the same books.
 #[derive(Debug, Clone)]
 pub(crate) struct Diary {
-    notes: SyncSender<Note>,
+    notes: SyncSender<Page>,
     start: Instant,
     unwritten: Arc<AtomicU64>,
+}
+
+/// What the thread that keeps the books is given.
+#[derive(Debug)]
+enum Page {
+    Note(Note),
+    /// What comes later is not written any more.
+    End,
 }
 
 /// The thread that keeps the books.
 #[derive(Debug)]
 pub(crate) struct Keeper {
+    notes: SyncSender<Page>,
     thread: JoinHandle<Closed>,
     unwritten: Arc<AtomicU64>,
 }
@@ -49,18 +58,29 @@ impl Diary {
             .name("books".to_owned())
             .spawn(move || keep(books, &written, start, &live))?;
         let diary = Self {
-            notes,
+            notes: notes.clone(),
             start,
             unwritten: Arc::clone(&unwritten),
         };
-        Ok((diary, Keeper { thread, unwritten }))
+        let keeper = Keeper {
+            notes,
+            thread,
+            unwritten,
+        };
+        Ok((diary, keeper))
     }
 
     /// Tells what happened. A full queue is counted, and makes the run invalid.
     pub(crate) fn note(&self, note: Note) {
-        if self.notes.try_send(note).is_err() {
+        if self.notes.try_send(Page::Note(note)).is_err() {
             self.unwritten.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Tells how late the generator began what was due, and nothing but itself held up.
+    pub(crate) fn late(&self, due: Instant) {
+        let late = Instant::now().saturating_duration_since(due);
+        self.note(Note::Lag { late: micros(late) });
     }
 
     /// The time now.
@@ -75,13 +95,16 @@ impl Diary {
 }
 
 impl Keeper {
-    /// Waits until every note is written: all [`Diary`]s must be gone. Gives the notes that were not written, too.
+    /// Waits until every note is written that was told before. Gives how many were not written, too.
     pub(crate) fn close(self) -> (Closed, u64) {
+        let unwritten = self.unwritten.load(Ordering::Relaxed);
+        // A thread that has ended already is joined all the same.
+        let _ = self.notes.send(Page::End);
         let closed = self
             .thread
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        (closed, self.unwritten.load(Ordering::Relaxed))
+        (closed, unwritten)
     }
 }
 
@@ -91,7 +114,7 @@ pub(crate) fn micros(duration: Duration) -> Micros {
 
 fn keep(
     mut books: Books,
-    notes: &mpsc::Receiver<Note>,
+    notes: &mpsc::Receiver<Page>,
     start: Instant,
     live: &watch::Sender<Moment>,
 ) -> Closed {
@@ -105,9 +128,9 @@ fn keep(
             continue;
         }
         match notes.recv_timeout(left) {
-            Ok(note) => books.note(note),
+            Ok(Page::Note(note)) => books.note(note),
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return books.close(),
+            Ok(Page::End) | Err(RecvTimeoutError::Disconnected) => return books.close(),
         }
     }
 }

@@ -7,7 +7,10 @@ use rand_chacha::{
     rand_core::{Rng, SeedableRng},
 };
 
-use crate::scenario::{Behaviour, Phase, Scenario};
+use crate::{
+    report::float,
+    scenario::{Behaviour, Phase, Scenario},
+};
 
 /// Something due.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -95,7 +98,7 @@ struct Times {
     from: f64,
     to: f64,
     lasts: f64,
-    made: u32,
+    made: u64,
     next: Option<f64>,
 }
 
@@ -264,9 +267,9 @@ impl Times {
     }
 
     /// When the n-th is due: in the middle of its share of the rate's integral.
-    fn of(&self, n: u32) -> Option<f64> {
+    fn of(&self, n: u64) -> Option<f64> {
         let all = f64::midpoint(self.from, self.to) * self.lasts;
-        let wanted = f64::from(n) + 0.5;
+        let wanted = float(n) + 0.5;
         if wanted > all {
             return None;
         }
@@ -304,4 +307,20 @@ impl Choice {
 fn place(scenario: &Scenario, name: &str) -> Option<u16> {
     let place = scenario.behaviours.keys().position(|known| known == name)?;
     u16::try_from(place).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schedule_of_days_goes_on_after_more_than_four_billion() {
+        let mut times = Times::new(1e6, 1e6, Duration::from_secs(7 * 86_400));
+        times.made = u64::from(u32::MAX);
+        times.next = times.of(times.made);
+        let taken: Vec<f64> = (0..3).map(|_| times.take()).collect();
+        let expected = [4_294.967_295_5, 4_294.967_296_5, 4_294.967_297_5];
+        let near = |(taken, expected): (&f64, f64)| (taken - expected).abs() < 1e-7;
+        assert!(taken.iter().zip(expected).all(near), "{taken:?}");
+    }
 }

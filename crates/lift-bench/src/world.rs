@@ -1,9 +1,10 @@
 //! A scenario comes in; what all virtual clients of one process share goes out.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     fmt,
     net::IpAddr,
+    ops::Bound::{Excluded, Unbounded},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -123,7 +124,13 @@ pub(crate) enum Order {
 #[derive(Debug)]
 pub(crate) struct Present(Vec<Mutex<Turns>>);
 
-type Turns = VecDeque<(ClientNo, mpsc::Sender<Order>)>;
+/// By their numbers, not in the order in which they came: that is another one in every run.
+#[derive(Debug, Default)]
+struct Turns {
+    clients: BTreeMap<ClientNo, mpsc::Sender<Order>>,
+    /// Who was asked last.
+    last: Option<ClientNo>,
+}
 
 impl World {
     /// Whether some of its clients are for the generator's own server.
@@ -139,12 +146,11 @@ impl World {
     ///
     /// # Errors
     /// A template or a data file that cannot be used, a server that is not named.
-    pub(crate) fn new(
+    pub(crate) fn ready(
         scenario: &Scenario,
         targets: (Option<&str>, Option<&Echo>),
         mint: Option<Mint>,
-        diary: Diary,
-    ) -> Result<Self, String> {
+    ) -> Result<impl FnOnce(Diary) -> Self + use<>, String> {
         let rows = match &scenario.data {
             Some(file) => rows_of(file)?,
             None => Vec::new(),
@@ -167,16 +173,17 @@ impl World {
             }
             (None, _) => None,
         };
-        let limits = &scenario.limits;
-        Ok(Self {
+        let (sources, subprotocols) = (scenario.sources.clone(), scenario.subprotocols.clone());
+        let (seed, limits) = (scenario.seed, scenario.limits.clone());
+        Ok(move |diary| Self {
             connected: Present::of_kinds(kinds.len()),
             senders: Present::of_kinds(kinds.len()),
             tasks: TaskTracker::new(),
             readers: TaskTracker::new(),
             kinds,
-            sources: scenario.sources.clone(),
-            subprotocols: scenario.subprotocols.clone(),
-            seed: scenario.seed,
+            sources,
+            subprotocols,
+            seed,
             connect_within: limits.connect_within,
             answer_within: limits.late_after + limits.drain,
             rows,
@@ -308,15 +315,16 @@ impl Present {
             clients
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .push_back((client, orders));
+                .clients
+                .insert(client, orders);
         }
     }
 
     /// It takes none any more.
     pub(crate) fn leave(&self, behaviour: u16, client: ClientNo) {
         if let Some(clients) = self.of(behaviour) {
-            let mut clients = clients.lock().unwrap_or_else(PoisonError::into_inner);
-            clients.retain(|(present, _)| *present != client);
+            let mut turns = clients.lock().unwrap_or_else(PoisonError::into_inner);
+            turns.clients.remove(&client);
         }
     }
 
@@ -327,17 +335,11 @@ impl Present {
         let Some(clients) = self.of(behaviour) else {
             return false;
         };
-        let mut clients = clients.lock().unwrap_or_else(PoisonError::into_inner);
-        for _ in 0..clients.len().min(ASKED_MAX) {
-            clients.rotate_left(1);
-            if clients
-                .back()
-                .is_some_and(|(_, orders)| orders.try_send(order).is_ok())
-            {
-                return true;
-            }
-        }
-        false
+        let mut turns = clients.lock().unwrap_or_else(PoisonError::into_inner);
+        (0..turns.clients.len().min(ASKED_MAX)).any(|_| {
+            let orders = turns.next();
+            orders.is_some_and(|orders| orders.try_send(order).is_ok())
+        })
     }
 
     /// All of them, by their number.
@@ -346,15 +348,24 @@ impl Present {
             .0
             .iter()
             .map(|clients| clients.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut all: Vec<_> = locked
-            .flat_map(|clients| clients.iter().cloned().collect::<Vec<_>>())
-            .collect();
+        let mut all: Vec<_> = locked.flat_map(|turns| turns.clients.clone()).collect();
         all.sort_by_key(|(client, _)| *client);
         all
     }
 
     fn of(&self, behaviour: u16) -> Option<&Mutex<Turns>> {
         self.0.get(usize::from(behaviour))
+    }
+}
+
+impl Turns {
+    /// Whose turn it is.
+    fn next(&mut self) -> Option<&mpsc::Sender<Order>> {
+        let after = self.last.map_or(Unbounded, Excluded);
+        let mut later = self.clients.range((after, Unbounded));
+        let (client, orders) = later.next().or_else(|| self.clients.iter().next())?;
+        self.last = Some(*client);
+        Some(orders)
     }
 }
 

@@ -13,6 +13,8 @@ pub(super) struct Client {
     /// How many connections were opened.
     connections: u32,
     link: Link,
+    /// Connections that were cut, and whose loss is told after the next was open.
+    owed: u32,
     /// The highest message that was answered on this connection.
     highest: Seq,
     messages: HashMap<Seq, Message>,
@@ -115,6 +117,7 @@ impl Client {
             due,
             connections: 0,
             link: Link::Closed,
+            owed: 0,
             highest: 0,
             messages: HashMap::new(),
         }
@@ -128,6 +131,9 @@ impl Client {
         self.connections += 1;
         self.highest = 0;
         let before = std::mem::replace(&mut self.link, Link::Open);
+        if matches!(before, Link::Cut { .. }) {
+            self.owed += 1;
+        }
         if self.connections == 1 {
             return Opening::First {
                 took: at.saturating_sub(self.due),
@@ -150,6 +156,10 @@ impl Client {
     }
 
     pub(super) fn lose(&mut self, at: Micros) -> Loss {
+        if self.owed > 0 {
+            self.owed -= 1;
+            return Loss::Cut;
+        }
         match self.link {
             Link::Open => {
                 self.link = Link::Lost { at };
@@ -175,7 +185,7 @@ impl Client {
             due,
             sent: None,
             awaited,
-            answered: awaited == Awaited::Nothing,
+            answered: false,
             acknowledged: false,
             progress: None,
             end: None,
@@ -197,7 +207,10 @@ impl Client {
 
     /// The places of messages that still wait for their answer.
     pub(super) fn unanswered(&self) -> impl Iterator<Item = Place> {
-        let waiting = self.messages.values().filter(|message| !message.answered);
+        let waiting = self
+            .messages
+            .values()
+            .filter(|message| !message.answered && message.awaited != Awaited::Nothing);
         waiting.map(|message| message.place)
     }
 
@@ -207,9 +220,7 @@ impl Client {
         let mut heard = Heard::default();
         match *said {
             Said::Reply | Said::Refused(_) => {
-                let twice = message.end.is_some()
-                    || (message.answered && message.awaited != Awaited::Nothing);
-                if twice {
+                if message.answered || message.end.is_some() {
                     heard.count(count::DUPLICATES);
                     return Some((message.place, heard));
                 }
@@ -323,12 +334,12 @@ impl Message {
             heard.count(count::NOT_COMPLETED);
         }
         if self.awaited == Awaited::Answer {
-            self.answered = true;
-            heard.count(if end.complete {
-                count::ANSWERED
-            } else {
-                count::REFUSED
+            heard.count(match (self.answered, end.complete) {
+                (true, _) => count::DUPLICATES,
+                (false, true) => count::ANSWERED,
+                (false, false) => count::REFUSED,
             });
+            self.answered = true;
         }
         self.time(
             at,

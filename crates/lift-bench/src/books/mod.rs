@@ -372,3 +372,45 @@ pub(crate) struct Closed {
     /// How late what was due was begun.
     pub(crate) lag: Sketch,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{OfConnection::*, *};
+
+    #[test]
+    fn the_loss_of_a_connection_that_was_cut_may_be_told_after_the_next_is_open() {
+        let place = Place {
+            phase: 0,
+            behaviour: 0,
+        };
+        let mut books = Books::new(Micros::MAX);
+        books.note(Note::Begun {
+            client: 7,
+            place,
+            due: 0,
+        });
+        for what in [
+            Opened { at: 10 },
+            Cut { at: 20, back: 30 },
+            Opened { at: 40 },
+            // Of the first connection, and then of the second.
+            Lost { at: 50, code: None },
+            Lost {
+                at: 60,
+                code: Some(1001),
+            },
+        ] {
+            books.note(Note::Connection { client: 7, what });
+        }
+        let closed = books.close();
+        let measures = closed.cells.get(&place).map(Cell::measures);
+        let measures = measures.unwrap_or_default();
+        let counted = |name: &str| measures.counts.get(name).copied();
+        assert_eq!(
+            (counted(count::CUT), counted(count::DROPPED)),
+            (Some(1), Some(1))
+        );
+        assert_eq!(measures.closes, [(1001, 1)].into());
+        assert_eq!(closed.seconds.last().map(|second| second.open), Some(0));
+    }
+}

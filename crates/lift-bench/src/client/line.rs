@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::Value;
 use streamer_client::options::{Observer, Options, Seen};
-use tokio::time::timeout;
+use tokio::time::{sleep_until, timeout};
 
 use super::{plain::Plain, streamer::Streamer};
 use crate::{
@@ -49,7 +49,11 @@ impl Line {
                 }
             }
         };
-        timeout(world.connect_within, opening).await.ok().flatten()
+        let opened = timeout(world.connect_within, opening).await;
+        opened.unwrap_or_else(|_late| {
+            of_connection(world, client, Seen::Unanswered);
+            None
+        })
     }
 
     /// Sends a message, and waits for what it expects as long as the run waits for anything.
@@ -74,9 +78,12 @@ impl Line {
                 Some(self)
             }
             Self::Plain(plain) => {
+                let back = Instant::now() + offline;
                 plain.cut();
+                // Its loss is told before the next is opened.
+                let _ = timeout(CLOSE_WITHIN, plain.ended().cancelled()).await;
                 drop(self);
-                tokio::time::sleep(offline).await;
+                sleep_until(back.into()).await;
                 Self::open(world, kind, client).await
             }
         }
@@ -84,9 +91,25 @@ impl Line {
 
     /// Closes with a close frame.
     pub(super) async fn close(self) {
-        if let Self::Streamer(streamer) = self {
-            // A server that does not answer the close frame is left alone.
-            let _ = timeout(CLOSE_WITHIN, streamer.close()).await;
+        let closed = async {
+            match self {
+                Self::Streamer(streamer) => streamer.close().await,
+                Self::Plain(plain) => {
+                    let ended = plain.ended();
+                    drop(plain);
+                    ended.cancelled().await;
+                }
+            }
+        };
+        // A server that does not answer the close frame is left alone.
+        let _ = timeout(CLOSE_WITHIN, closed).await;
+    }
+
+    /// Whether it has ended, and is not opened again.
+    pub(super) fn is_gone(&self) -> bool {
+        match self {
+            Self::Streamer(_) => false,
+            Self::Plain(plain) => plain.is_gone(),
         }
     }
 }

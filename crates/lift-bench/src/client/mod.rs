@@ -40,9 +40,10 @@ pub(crate) async fn live(world: Arc<World>, client: ClientNo, place: Place, due:
         place,
         due: at,
     });
+    world.diary.late(due);
     let (orders_in, orders) = mpsc::channel(ORDERS_MAX);
     let random = ChaCha8Rng::seed_from_u64(world.seed ^ client.wrapping_add(1).rotate_left(32));
-    let script = Script {
+    let mut script = Script {
         world: &world,
         kind,
         client,
@@ -52,14 +53,14 @@ pub(crate) async fn live(world: Arc<World>, client: ClientNo, place: Place, due:
         orders,
         orders_in,
         due,
+        free_since: due,
         random,
     };
     tokio::select! {
         () = script.run() => {}
         () = world.stop.cancelled() => {}
     }
-    world.connected.leave(place.behaviour, client);
-    world.senders.leave(place.behaviour, client);
+    script.leave();
 }
 
 struct Script<'w> {
@@ -74,14 +75,39 @@ struct Script<'w> {
     orders_in: mpsc::Sender<Order>,
     /// When the next step is due.
     due: Instant,
+    /// Since when nothing but the generator itself keeps it from taking orders.
+    free_since: Instant,
     random: ChaCha8Rng,
 }
 
 impl<'w> Script<'w> {
-    async fn run(mut self) {
+    async fn run(&mut self) {
+        let kind = self.kind;
         // Steps that cannot be done have been told to the diary.
-        let _ = self.all(&self.kind.steps).await;
+        let _ = self.all(&kind.steps).await;
         self.disconnect().await;
+    }
+
+    /// Takes no order any more, and says of those that it was given that nobody did them.
+    fn leave(mut self) {
+        self.world
+            .connected
+            .leave(self.place.behaviour, self.client);
+        self.world.senders.leave(self.place.behaviour, self.client);
+        if self.line.take().is_some() {
+            self.tell(OfConnection::Closed {
+                at: self.world.diary.now(),
+            });
+        }
+        while let Ok(order) = self.orders.try_recv() {
+            self.miss(order);
+        }
+    }
+
+    fn miss(&self, order: Order) {
+        if let Order::Send { place, .. } = order {
+            self.world.diary.note(Note::Missed { place });
+        }
     }
 
     fn all<'a>(&'a mut self, acts: &'w [Act]) -> BoxFuture<'a, Result<(), Ended>> {
@@ -97,8 +123,9 @@ impl<'w> Script<'w> {
     async fn one(&mut self, act: &'w Act) -> Result<(), Ended> {
         match act {
             Act::Send(ready) => {
+                let line = self.line.clone().filter(|line| !line.is_gone());
+                let line = line.ok_or(Ended)?;
                 let sending = self.sending(self.due, self.place);
-                let line = self.line.clone().ok_or(Ended)?;
                 sending.note_due(self.world, ready);
                 self.meanwhile(line.exchange(self.world, ready, sending))
                     .await;
@@ -200,6 +227,9 @@ impl<'w> Script<'w> {
             if leaving && running.is_empty() && waiting.is_empty() {
                 return Ok(());
             }
+            if waiting.len() >= ORDERS_MAX {
+                self.free_since = Instant::now();
+            }
             tokio::select! {
                 () = &mut over, if !leaving => {
                     leaving = true;
@@ -228,6 +258,7 @@ impl<'w> Script<'w> {
             return None;
         };
         let ready = self.kind.messages.get(usize::from(message))?;
+        self.world.diary.late(due.max(self.free_since));
         let sending = self.sending(due, place);
         sending.note_due(self.world, ready);
         Some((ready, sending))
@@ -240,7 +271,9 @@ impl<'w> Script<'w> {
         let at = self.world.diary.now();
         let back = self.world.diary.at(Instant::now() + offline);
         self.tell(OfConnection::Cut { at, back });
-        match line.cut(self.world, self.kind, self.client, offline).await {
+        let line = line.cut(self.world, self.kind, self.client, offline).await;
+        self.free_since = Instant::now();
+        match line {
             Some(line) => self.line = Some(line),
             None => {
                 self.tell(OfConnection::Failed);
@@ -252,7 +285,13 @@ impl<'w> Script<'w> {
 
     async fn wait_until_due(&mut self) {
         let due = self.due;
+        let early = Instant::now() < due;
         self.meanwhile(sleep_until(due.into())).await;
+        if early && self.free_since <= due {
+            // How late a timer wakes a client is the generator's own time, and told as such.
+            self.world.diary.late(due);
+            self.due = Instant::now();
+        }
     }
 
     /// Waits for something, and obeys what the run orders meanwhile.
@@ -264,7 +303,7 @@ impl<'w> Script<'w> {
                 Some(order) = self.orders.recv() => match order {
                     Order::Cut { offline } => self.cut(offline).await.ok()?,
                     // It came after the client had left: nobody else can take it now.
-                    Order::Send { place, .. } => self.world.diary.note(Note::Missed { place }),
+                    Order::Send { .. } => self.miss(order),
                 },
             }
         }

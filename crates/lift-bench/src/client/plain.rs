@@ -9,7 +9,8 @@ use streamer_client::{
     options::{Observer, Seen},
     plain::{Heard, Incoming, Outgoing, Plain as Connection},
 };
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::line::{self, Sending};
 use crate::{
@@ -23,6 +24,8 @@ use crate::{
 pub(super) struct Plain {
     outgoing: Outgoing,
     waiting: Arc<Mutex<Waiting>>,
+    /// The connection has ended, and its loss is told.
+    ended: CancellationToken,
 }
 
 /// Who waits for a text.
@@ -54,15 +57,19 @@ impl Plain {
         };
         let waiting = Arc::new(Mutex::new(Waiting::default()));
         let (known, reader) = (Arc::clone(&waiting), Arc::clone(world));
+        let ended = CancellationToken::new();
+        let ends = ended.clone();
         world.readers.spawn(async move {
             tokio::select! {
                 () = read(&reader, client, connection.incoming, &known) => {}
                 () = reader.stop.cancelled() => {}
             }
+            ends.cancel();
         });
         Some(Self {
             outgoing: connection.outgoing,
             waiting,
+            ended,
         })
     }
 
@@ -93,6 +100,9 @@ impl Plain {
             }
         }
         self.outgoing.room().await;
+        if self.is_gone() {
+            return;
+        }
         sending.tell(
             world,
             OfMessage::Sent {
@@ -106,10 +116,26 @@ impl Plain {
         if ready.message.expect == Expect::Nothing {
             return;
         }
-        // A connection that ends answers nobody: the message stays unanswered.
-        if let Ok(answer) = answer.await {
-            ready.check(world, sending, &answer);
+        tokio::select! {
+            biased;
+            // Nobody waits longer; an answer that comes after all is late.
+            answer = timeout(world.answer_within, answer) => {
+                if let Ok(Ok(answer)) = answer {
+                    ready.check(world, sending, &answer);
+                }
+            }
+            // A connection that ends answers nobody: the message stays unanswered.
+            () = self.ended.cancelled() => {}
         }
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        self.ended.is_cancelled()
+    }
+
+    /// Is cancelled when the connection has ended.
+    pub(super) fn ended(&self) -> CancellationToken {
+        self.ended.clone()
     }
 
     pub(super) fn cut(&self) {
@@ -125,7 +151,7 @@ async fn read(world: &World, client: ClientNo, mut incoming: Incoming, waiting: 
                 let at = world.diary.now();
                 let (seq, heard) = {
                     let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-                    waiting.take(&text)
+                    waiting.take(client, &text)
                 };
                 let what = OfMessage::Heard {
                     at,
@@ -158,9 +184,15 @@ async fn read(world: &World, client: ClientNo, mut incoming: Incoming, waiting: 
 }
 
 impl Waiting {
-    fn take(&mut self, text: &str) -> (Option<Seq>, Option<oneshot::Sender<String>>) {
+    fn take(
+        &mut self,
+        client: ClientNo,
+        text: &str,
+    ) -> (Option<Seq>, Option<oneshot::Sender<String>>) {
         match find_id(text) {
-            Some((_, seq)) => (Some(seq), self.by_id.remove(&seq)),
+            Some((of, seq)) if of == client => (Some(seq), self.by_id.remove(&seq)),
+            // It answers another client's message.
+            Some(_) => (None, None),
             None => self
                 .in_turn
                 .pop_front()

@@ -17,7 +17,7 @@ use tokio::time::sleep_until;
 
 use super::line::{self, Sending};
 use crate::{
-    books::{ClientNo, Note, OfConnection, OfMessage, Said},
+    books::{ClientNo, Note, OfConnection, OfMessage, Said, Seq},
     payload::{Body, Known, read_id, streamer_id},
     scenario::Expect,
     world::{Kind, Ready, World},
@@ -141,7 +141,7 @@ fn see(world: &World, client: ClientNo, seen: Seen<'_>) {
         return line::of_connection(world, client, seen);
     };
     let at = world.diary.now();
-    let Some((seq, said)) = read(text) else {
+    let Some((seq, said)) = read(client, text) else {
         let requests = unrecovered(text);
         if requests > 0 {
             let what = OfConnection::Unrecovered { requests };
@@ -174,7 +174,7 @@ struct WireError<'a> {
 }
 
 /// What a text says of which message; none where it is about the client's own affairs.
-fn read(text: &str) -> Option<(Option<u32>, Said)> {
+fn read(client: ClientNo, text: &str) -> Option<(Option<Seq>, Said)> {
     let Ok(wire) = serde_json::from_str::<Wire<'_>>(text) else {
         return Some((None, Said::Reply));
     };
@@ -208,7 +208,7 @@ fn read(text: &str) -> Option<(Option<u32>, Said)> {
     };
     match wire.id.as_deref() {
         // The client's own questions have ids of another form.
-        Some(id) => read_id(id).map(|(_, seq)| (Some(seq), said)),
+        Some(id) => read_id(id).map(|(of, seq)| ((of == client).then_some(seq), said)),
         None => Some((None, said)),
     }
 }
@@ -227,12 +227,15 @@ fn unrecovered(text: &str) -> u64 {
     #[derive(Deserialize)]
     struct Entry {
         recovered: Option<bool>,
+        error: Option<serde::de::IgnoredAny>,
     }
     let data = serde_json::from_str::<Answer<'_>>(text)
         .ok()
         .and_then(|answer| answer.data);
     let resumed = data.and_then(|data| serde_json::from_str::<Resumed>(data.get()).ok());
     let entries = resumed.map(|resumed| resumed.requests).unwrap_or_default();
-    let lost = entries.iter().filter(|entry| entry.recovered != Some(true));
+    let lost = entries
+        .iter()
+        .filter(|entry| entry.error.is_some() || entry.recovered == Some(false));
     u64::try_from(lost.count()).unwrap_or(u64::MAX)
 }

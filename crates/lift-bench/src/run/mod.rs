@@ -21,7 +21,7 @@ use streamer_client::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use self::{finish::Facts, site::Site};
+use self::{finish::Facts, part::Ready, site::Site};
 pub use self::{
     part::Partial,
     processes::{Spawn, part_of},
@@ -110,7 +110,7 @@ pub fn thresholds(scenario: &Scenario) -> Result<Vec<Threshold>, Problem> {
     parsed.collect()
 }
 
-/// From the call to the first phase: what is made for a run is made in it.
+/// From when all is made to the first phase: a run's threads are started in it.
 const LEAD: Duration = Duration::from_millis(100);
 
 /// Puts a scenario's load on its server, and reports.
@@ -159,18 +159,14 @@ async fn parts(
                 &means.interrupt,
                 means.live.as_ref(),
             );
-            let (partials, ()) = tokio::try_join!(until(running, over), wrong(Instant::now()))?;
+            let start = Instant::now() + LEAD;
+            let (partials, ()) = tokio::try_join!(until(running, over), wrong(start))?;
             Ok(partials)
         }
         _ => {
+            let ready = Ready::new(Arc::clone(scenario), means, Part::WHOLE).await?;
             let start = Instant::now() + LEAD;
-            let running = part::run(
-                Arc::clone(scenario),
-                means,
-                Part::WHOLE,
-                start,
-                site.words.subscribe(),
-            );
+            let running = ready.run(start, site.words.subscribe());
             let (partial, ()) = tokio::try_join!(until(running, over), wrong(start))?;
             Ok(vec![partial])
         }

@@ -19,7 +19,7 @@ use super::{Error, Means, pacer::Pacer, processor::Processor, site::Word, troubl
 use crate::{
     books::{Cell, Note, Place, Second, Sketch},
     client,
-    diary::{Diary, micros},
+    diary::Diary,
     echo::Echo,
     plan::{Due, Part, Plan, What},
     report::Moment,
@@ -46,71 +46,93 @@ pub struct Partial {
     pub(super) took_us: u64,
 }
 
-/// Does one process's part of a scenario.
-pub(super) async fn run(
+/// One process's part of a scenario, ready to begin: all that takes its time is done.
+pub(super) struct Ready<'m> {
     scenario: Arc<Scenario>,
-    means: &Means,
+    means: &'m Means,
     part: Part,
-    start: Instant,
-    words: broadcast::Receiver<Word>,
-) -> Result<Partial, Error> {
-    let live = means
-        .live
-        .clone()
-        .unwrap_or_else(|| watch::channel(Moment::default()).0);
-    let (diary, keeper) = Diary::open(start, scenario.limits.late_after, live)?;
-    // Ends after the clients.
-    let echo = if World::wants_echo(&scenario) {
-        Some(Echo::start().await?)
-    } else {
-        None
-    };
-    let world = World::new(
-        &scenario,
-        (means.target.as_deref(), echo.as_ref()),
-        means.mint.clone(),
-        diary,
-    );
-    let world = Arc::new(world.map_err(Error::Scenario)?);
-    let processor = Processor::start(start)?;
-    let pacer = Pacer::start(Plan::new(&scenario, part), start, means.interrupt.clone())?;
-    let told = listen(world.diary.clone(), words);
-    let begun = async {
-        tokio::join!(
-            schedule(&scenario, &world, part, start, pacer),
-            trouble::cause(&scenario, &world, start)
-        )
-    };
-    let measured = async {
-        tokio::select! {
-            _ = begun => {}
-            () = means.interrupt.cancelled() => {}
-        }
-        drain(&scenario, &world, &means.interrupt).await;
-    };
-    tokio::select! {
-        () = measured => {}
-        () = told => {}
+    echo: Option<Echo>,
+    world: Box<dyn FnOnce(Diary) -> World + Send>,
+}
+
+impl<'m> Ready<'m> {
+    pub(super) async fn new(
+        scenario: Arc<Scenario>,
+        means: &'m Means,
+        part: Part,
+    ) -> Result<Self, Error> {
+        let echo = if World::wants_echo(&scenario) {
+            Some(Echo::start().await?)
+        } else {
+            None
+        };
+        let targets = (means.target.as_deref(), echo.as_ref());
+        let world = World::ready(&scenario, targets, means.mint.clone());
+        Ok(Self {
+            world: Box::new(world.map_err(Error::Scenario)?),
+            scenario,
+            means,
+            part,
+            echo,
+        })
     }
-    let took_us = world.diary.now();
-    let (cpu, cpu_us) = processor.stop();
-    let world = Arc::try_unwrap(world).map_err(|_shared| {
-        std::io::Error::other(
-            "a virtual client outlived its run: this is a mistake of the load tester",
-        )
-    })?;
-    drop(world);
-    let closing = tokio::task::spawn_blocking(move || keeper.close());
-    let (closed, unwritten) = closing.await.map_err(std::io::Error::other)?;
-    Ok(Partial {
-        cells: closed.cells.into_iter().collect(),
-        seconds: closed.seconds,
-        lag: closed.lag,
-        unwritten,
-        cpu,
-        cpu_us,
-        took_us,
-    })
+
+    /// Does it, from `start` on.
+    pub(super) async fn run(
+        self,
+        start: Instant,
+        words: broadcast::Receiver<Word>,
+    ) -> Result<Partial, Error> {
+        let Self {
+            scenario,
+            means,
+            part,
+            echo,
+            world,
+        } = self;
+        let live = means
+            .live
+            .clone()
+            .unwrap_or_else(|| watch::channel(Moment::default()).0);
+        let (diary, keeper) = Diary::open(start, scenario.limits.late_after, live)?;
+        let world = Arc::new(world(diary));
+        let processor = Processor::start(start)?;
+        let pacer = Pacer::start(Plan::new(&scenario, part), start, means.interrupt.clone())?;
+        let told = listen(world.diary.clone(), words);
+        let begun = async {
+            tokio::join!(
+                schedule(&scenario, &world, part, start, pacer),
+                trouble::cause(&scenario, &world, start)
+            )
+        };
+        let measured = async {
+            tokio::select! {
+                _ = begun => {}
+                () = means.interrupt.cancelled() => {}
+            }
+            drain(&scenario, &world, &means.interrupt).await;
+        };
+        tokio::select! {
+            () = measured => {}
+            () = told => {}
+        }
+        let took_us = world.diary.now();
+        let (cpu, cpu_us) = processor.stop();
+        let closing = tokio::task::spawn_blocking(move || keeper.close());
+        let (closed, unwritten) = closing.await.map_err(std::io::Error::other)?;
+        let partial = Ok(Partial {
+            cells: closed.cells.into_iter().collect(),
+            seconds: closed.seconds,
+            lag: closed.lag,
+            unwritten,
+            cpu,
+            cpu_us,
+            took_us,
+        });
+        // Ends after the clients.
+        drop(echo);
+        partial
+    }
 }
 
 /// Waits for what is under way, and ends what does not end.
@@ -165,12 +187,11 @@ async fn schedule(
         .collect();
     while let Some(Due { at, phase, what }) = pacer.due.recv().await {
         let due = start + at;
-        let late = Instant::now().saturating_duration_since(due);
-        world.diary.note(Note::Lag { late: micros(late) });
         match what {
             What::Start { client, behaviour } => {
                 let held = held.get(usize::from(phase)).copied().flatten();
                 if held.is_some_and(|held| world.alive() >= held) {
+                    world.diary.late(due);
                     continue;
                 }
                 let place = Place { phase, behaviour };
@@ -190,6 +211,7 @@ async fn schedule(
                         place,
                     },
                 ) {
+                    world.diary.late(due);
                     world.diary.note(Note::Missed { place });
                 }
             }

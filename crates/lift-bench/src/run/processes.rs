@@ -17,7 +17,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, Means, Partial, part, site::Word};
+use super::{Error, LEAD, Means, Partial, part::Ready, site::Word};
 use crate::{plan::Part, report::Moment, scenario::Scenario};
 
 /// Longest time until a part's process is ready.
@@ -199,16 +199,20 @@ where
     W: AsyncWrite + Unpin + Send,
 {
     let mut heard = BufReader::new(stdin).lines();
+    let (live, mut moments) = watch::channel(Moment::default());
+    means.live = Some(live);
+    let ready = match Ready::new(scenario, &means, part).await {
+        Ok(ready) => ready,
+        Err(error) => return tell(&mut stdout, &Told::Failed(error.to_string())).await,
+    };
     tell(&mut stdout, &Told::Ready).await?;
     let begin = heard.next_line().await?;
     if begin.as_deref() != Some(BEGIN) {
         return Ok(());
     }
-    let (live, mut moments) = watch::channel(Moment::default());
-    means.live = Some(live);
     let (words, told) = broadcast::channel(64);
     let interrupt = means.interrupt.clone();
-    let mut running = std::pin::pin!(part::run(scenario, &means, part, Instant::now(), told));
+    let mut running = std::pin::pin!(ready.run(Instant::now() + LEAD, told));
     let mut listening = true;
     let done = loop {
         tokio::select! {

@@ -22,3 +22,4 @@ mod explain;
 mod pages;
 mod smoke;
 mod report;
+mod load;

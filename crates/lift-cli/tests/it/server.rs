@@ -52,7 +52,8 @@ impl Server {
             |request: &Request, mut answer: Response| -> Result<Response, ErrorResponse> {
                 authorization = header(request, "Authorization");
                 offered = header(request, "Sec-WebSocket-Protocol");
-                if offered.split(", ").any(|name| name == subprotocol) {
+                let chooses = offered.split(", ").any(|name| name == subprotocol);
+                if chooses && !subprotocol.is_empty() {
                     let chosen = subprotocol.parse().unwrap();
                     answer
                         .headers_mut()

@@ -12,7 +12,7 @@ use crate::{
     server::{Server, progress},
 };
 
-async fn kill(child: &Child, signal: &str) {
+pub(crate) async fn kill(child: &Child, signal: &str) {
     let pid = child.id().unwrap().to_string();
     assert!(
         Command::new("kill")

@@ -1,0 +1,273 @@
+//! Scenarios and servers come in; verdicts, exit statuses and reports of `lift load` come out.
+
+use std::{fs, path::PathBuf, process::Stdio};
+
+use lift_bench::report::{Outcome, Report, count};
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+
+use crate::{
+    run::{Transcript, alone, block_on, ended, lift, printed},
+    server::{Connection, Server},
+    signals::kill,
+};
+
+const SCENARIO: &str = "
+name: hello
+speaks: plain
+behaviours:
+  talker: { in_flight: 9, messages: [{ text: '{{ id }}' }] }
+phases:
+  - { name: arrive, duration: 100ms, connections_per_second: 20 }
+  - { name: settle, duration: 1s }
+  - { name: talk, duration: 200ms, messages_per_second: 50 }
+limits: { lag: 1m, cpu: 100%, drain: 5s }
+";
+const HELP: &str =
+    "  help: docs/load-scenarios.md describes every key, docs/load-reports.md every metric";
+
+/// A directory with the scenario in it.
+struct Place(TempDir);
+
+impl Place {
+    fn with(scenario: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("s.yaml"), scenario).unwrap();
+        Self(dir)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn scenario(&self) -> String {
+        self.path("s.yaml").to_str().unwrap().to_owned()
+    }
+
+    /// Runs the scenario against a server that echoes; `script` may do something to the process meanwhile.
+    fn load(&self, args: &[&str]) -> Transcript {
+        block_on(async {
+            let server = Server::bind().await;
+            let scenario = self.scenario();
+            let mut all = vec!["load", &scenario, "--target", &server.url];
+            all.extend(args);
+            let child = lift(&all).stdin(Stdio::null()).spawn().unwrap();
+            tokio::select! {
+                transcript = ended(child) => transcript,
+                () = echo(&server, || {}) => unreachable!(),
+            }
+        })
+    }
+}
+
+/// Echoes to whoever connects, for ever; says when it heard a text.
+async fn echo(server: &Server, heard: impl Fn() + Clone + Send + 'static) {
+    async fn one(mut connection: Connection, heard: impl Fn()) {
+        while let Some(text) = connection.hear_text_or_end().await {
+            heard();
+            connection.say(&text).await;
+        }
+    }
+    let mut connections = JoinSet::new();
+    loop {
+        connections.spawn(one(server.accept_plain().await, heard.clone()));
+    }
+}
+
+fn first_line(run: &Transcript) -> &str {
+    run.stdout.lines().next().unwrap_or_default()
+}
+
+#[test]
+fn a_scenario_that_cannot_be_used_is_refused_where_it_is_wrong() {
+    let phase_keys = "name, duration, connections_per_second, messages_per_second, ramp_to, hold, behaviour, faults, measured";
+    for (from, to, args, cause) in [
+        (
+            "1s }",
+            "1s, measurd: no }",
+            vec![],
+            format!(
+                "line 8, column 35: unknown field `measurd`, expected one of {phase_keys}; did you mean `measured`?"
+            ),
+        ),
+        (
+            "200ms",
+            "fast",
+            vec![],
+            "line 9, column 29: `fast` is no time: write 500ms, 30s, 5m or 1h".to_owned(),
+        ),
+        (
+            "hello",
+            "hello",
+            vec!["--threshold", "reply.p98 < 1ms"],
+            "`reply.p98 < 1ms`: there is no metric `reply.p98`; did you mean `reply.p99`?"
+                .to_owned(),
+        ),
+        (
+            "hello",
+            "hello",
+            vec!["--threshold", "reply{walker}.p99 < 1ms"],
+            "`reply{walker}.p99`: there is no behaviour `walker`; did you mean `talker`?"
+                .to_owned(),
+        ),
+    ] {
+        let place = Place::with(&SCENARIO.replacen(from, to, 1));
+        let scenario = place.scenario();
+        let mut all = vec!["load", &scenario, "--target", "ws://127.0.0.1:9/"];
+        all.extend(args);
+        let stderr = [
+            &format!("error: the scenario `{scenario}` cannot be used"),
+            &format!("  cause: {cause}"),
+            HELP,
+        ];
+        assert_eq!(alone(&all, ""), printed(2, &[], &stderr));
+    }
+}
+
+#[test]
+fn a_server_that_is_not_there_is_one_error() {
+    let place = Place::with(SCENARIO);
+    let stderr = [
+        "error: no load was put on anything",
+        "  cause: cannot reach `ws://127.0.0.1:PORT/`: Connection refused (os error 111)",
+        "  help: check that the server runs and that the URL is the one that it printed",
+    ];
+    let url = block_on(async { Server::bind().await.url.clone() });
+    let run = alone(&["load", &place.scenario(), "--target", &url], "");
+    assert_eq!(run, printed(4, &[], &stderr));
+}
+
+#[test]
+fn a_server_that_refuses_is_one_error() {
+    let place = Place::with(SCENARIO);
+    let run = block_on(async {
+        let server = Server::bind().await;
+        let args = ["load", &place.scenario(), "--target", &server.url];
+        let child = lift(&args).stdin(Stdio::null()).spawn().unwrap();
+        let (run, ()) = tokio::join!(ended(child), server.refuse("403 Forbidden"));
+        run
+    });
+    let stderr = [
+        "error: no load was put on anything",
+        "  cause: `ws://127.0.0.1:PORT/` refused the connection with status 403",
+        "  help: check the path, and that --data-dir is the server's own: its key signs the tokens",
+    ];
+    assert_eq!(run, printed(5, &[], &stderr));
+}
+
+#[test]
+fn a_run_says_its_verdict_first_and_writes_a_report_that_can_be_read() {
+    let place = Place::with(SCENARIO);
+    let file = place.path("x.json");
+    let run = place.load(&[
+        "--threshold",
+        "messages.lost == 0",
+        "--report",
+        file.to_str().unwrap(),
+        "--seed",
+        "77",
+    ]);
+    assert_eq!(run.exit, Some(0), "{run:?}");
+    let first = first_line(&run);
+    assert!(
+        first.starts_with("passed: hello · 10 of 10 answered · reply p50 "),
+        "{first}"
+    );
+    let report = Report::read(&fs::read_to_string(&file).unwrap()).unwrap();
+    assert_eq!((report.verdict.outcome, report.seed), (Outcome::Passed, 77));
+    assert_eq!(report.total.counts[count::ANSWERED], 10);
+    assert_eq!(report.thresholds.len(), 1);
+    // Nothing but lines: it is no terminal.
+    assert!(run.stderr.starts_with("   0 s · "), "{run:?}");
+    assert!(run.stderr.ends_with('\n'), "{run:?}");
+    assert!(
+        !run.stderr.contains(|c: char| c.is_control() && c != '\n'),
+        "{run:?}"
+    );
+}
+
+#[test]
+fn a_quiet_run_prints_its_report_alone_as_json() {
+    let run = Place::with(SCENARIO).load(&["--json", "--quiet"]);
+    assert_eq!((run.exit, run.stderr.as_str()), (Some(0), ""));
+    let report = Report::read(&run.stdout).unwrap();
+    assert_eq!(report.total.counts[count::DUE], 10);
+}
+
+#[test]
+fn a_threshold_that_does_not_hold_breaks_the_run() {
+    let run = Place::with(SCENARIO).load(&["--quiet", "--threshold", "messages.answered > 10"]);
+    let stderr = [
+        "error: a threshold does not hold",
+        "  cause: `messages.answered > 10` does not hold: it is 10",
+        "  help: the report has what was measured",
+    ];
+    assert_eq!(
+        (run.exit, &run.stderr),
+        (Some(3), &printed(3, &[], &stderr).stderr)
+    );
+    assert!(first_line(&run).starts_with("broken: hello · "), "{run:?}");
+}
+
+#[test]
+fn a_run_that_says_nothing_of_the_server_is_invalid() {
+    let nobody = SCENARIO.replace("connections_per_second: 20", "connections_per_second: 0");
+    let run = Place::with(&nobody).load(&["--quiet", "--threshold", "messages.answered > 10"]);
+    let stderr = [
+        "error: the run is invalid: the generator could not keep up",
+        "  cause: 10 of 10 messages that were due found no client to send them",
+        "  help: lower the rates, or give the generator a machine of its own",
+    ];
+    assert_eq!(
+        (run.exit, &run.stderr),
+        (Some(1), &printed(1, &[], &stderr).stderr)
+    );
+    assert!(first_line(&run).starts_with("invalid: hello · "), "{run:?}");
+}
+
+#[test]
+fn a_signal_ends_the_schedule_and_reports_what_was_measured() {
+    let place = Place::with(&SCENARIO.replace("200ms", "1h"));
+    let run = block_on(async {
+        let server = Server::bind().await;
+        let args = [
+            "load",
+            &place.scenario(),
+            "--target",
+            &server.url,
+            "--quiet",
+        ];
+        let child = lift(&args).stdin(Stdio::null()).spawn().unwrap();
+        let (heard, mut hears) = tokio::sync::mpsc::unbounded_channel();
+        let interrupted = async {
+            hears.recv().await.unwrap();
+            kill(&child, "-INT").await;
+        };
+        let heard = move || heard.send(()).unwrap_or_default();
+        let mut echoing = std::pin::pin!(echo(&server, heard));
+        tokio::select! {
+            () = interrupted => {}
+            () = &mut echoing => unreachable!(),
+        }
+        tokio::select! {
+            run = ended(child) => run,
+            () = echoing => unreachable!(),
+        }
+    });
+    let stderr = [
+        "ending: waiting for what is under way, and then reporting; once more to end at once",
+        "error: the run was interrupted",
+        "  cause: the schedule was not done to its end",
+        "  help: the report has what was measured until then",
+    ];
+    assert_eq!(
+        (run.exit, &run.stderr),
+        (Some(130), &printed(130, &[], &stderr).stderr)
+    );
+    let first = first_line(&run);
+    assert!(first.starts_with("interrupted: hello · "), "{first}");
+    assert!(
+        first.contains(" · 0 lost, 0 twice, 0 out of order"),
+        "{first}"
+    );
+}
