@@ -268,8 +268,13 @@ impl Client {
 
     /// Drops the TCP connection without a word, as a broken network does; the client then reconnects.
     pub async fn cut(&self) {
+        self.cut_for(Duration::ZERO).await;
+    }
+
+    /// Drops the TCP connection without a word, and makes no other for so long.
+    pub async fn cut_for(&self, away: Duration) {
         // A client that is closed has nothing to cut.
-        let _ = self.commands.send(Command::Cut).await;
+        let _ = self.commands.send(Command::Cut { away }).await;
     }
 
     /// Closes the connection with a close frame and waits until all tasks have ended, at most 10 s.

@@ -135,7 +135,8 @@ pub enum Seen<'a> {
     Unanswered,
     /// A text came.
     Text(&'a str),
-    /// An open connection ended: the close code of the server, or none without a close frame.
+    /// An open connection ended: the close code of the server, 1005 for a frame that has none (RFC 6455 §7.1.5), or
+    /// nothing without a close frame.
     Lost(Option<u16>),
 }
 

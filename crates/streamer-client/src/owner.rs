@@ -2,7 +2,7 @@
 //!
 //! One task owns the session, the sockets' handles and everybody who waits; all else talks to it by channels.
 
-use std::{collections::HashMap, future::pending, sync::Arc};
+use std::{collections::HashMap, future::pending, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use serde_json::value::RawValue;
@@ -53,7 +53,9 @@ pub(crate) enum Command {
         text: String,
         reply: oneshot::Sender<Result<(), Error>>,
     },
-    Cut,
+    Cut {
+        away: Duration,
+    },
     Close,
 }
 
@@ -194,7 +196,7 @@ impl Owner {
                 // A caller that left does not mind.
                 let _ = reply.send(sent);
             }
-            Command::Cut => self.take(Input::Cut),
+            Command::Cut { away } => self.take(Input::Cut { away }),
             Command::Close => self.take(Input::Close),
         }
     }
@@ -215,11 +217,10 @@ impl Owner {
             }
             Event::Binary(_) => {}
             Event::Lost(end) => {
-                let code = end
-                    .map(|end| end.code)
-                    .filter(|code| *code != Closing::NONE);
+                let said = end.map(|end| end.code);
+                let code = said.filter(|code| *code != Closing::NONE);
                 tracing::debug!(?code, "a connection ended");
-                self.target.see(Seen::Lost(code));
+                self.target.see(Seen::Lost(said));
                 self.links.remove(&link);
                 self.take(Input::Lost(link, code));
             }

@@ -6,15 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use streamer_client::{
-    Client,
-    options::{Observer, Seen, Terms, Token},
-    request::{Outcome, Output, Submitted},
-};
-use tokio::time::sleep_until;
-
 use super::line::{self, Sending};
 use crate::{
     books::{ClientNo, Note, OfConnection, OfMessage, Said, Seq},
@@ -22,12 +13,17 @@ use crate::{
     scenario::Expect,
     world::{Kind, Ready, World},
 };
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use streamer_client::{
+    Client,
+    options::{Observer, Seen, Terms, Token},
+    request::{Outcome, Output, Submitted},
+};
 
 #[derive(Debug, Clone)]
 pub(super) struct Streamer {
     client: Client,
-    /// Until when it is kept away from the server.
-    away: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Streamer {
@@ -39,18 +35,12 @@ impl Streamer {
                 see(&world, client, seen);
             }
         });
-        let away = Arc::new(Mutex::new(None));
         let mut options = line::options(world, kind, client, observer);
         if let Some(first) = world.token(client) {
-            options.token = Some(tokens(
-                Arc::downgrade(world),
-                client,
-                first.ok()?,
-                Arc::clone(&away),
-            ));
+            options.token = Some(tokens(Arc::downgrade(world), client, first.ok()?));
         }
         match Client::connect(options).await {
-            Ok(client) => Some(Self { client, away }),
+            Ok(client) => Some(Self { client }),
             Err(error) => {
                 tracing::debug!(%error, "a client did not connect");
                 None
@@ -102,8 +92,7 @@ impl Streamer {
     }
 
     pub(super) async fn cut(&self, offline: Duration) {
-        *self.away.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + offline);
-        self.client.cut().await;
+        self.client.cut_for(offline).await;
     }
 
     pub(super) async fn close(self) {
@@ -111,21 +100,12 @@ impl Streamer {
     }
 }
 
-/// A client's tokens: one, until half of its time is over, and none while the client is to be away.
-fn tokens(
-    world: Weak<World>,
-    client: ClientNo,
-    first: String,
-    away: Arc<Mutex<Option<Instant>>>,
-) -> Token {
+/// A client's tokens: one, until half of its time is over.
+fn tokens(world: Weak<World>, client: ClientNo, first: String) -> Token {
     let token = Arc::new(Mutex::new((first, Instant::now())));
     Token::from_fn(move || {
         let (world, token) = (Weak::clone(&world), Arc::clone(&token));
-        let back = *away.lock().unwrap_or_else(PoisonError::into_inner);
         async move {
-            if let Some(back) = back {
-                sleep_until(back.into()).await;
-            }
             let mut token = token.lock().unwrap_or_else(PoisonError::into_inner);
             let fresh = world.upgrade().filter(|world| world.is_stale(token.1));
             if let Some(minted) = fresh.and_then(|world| world.token(client)) {

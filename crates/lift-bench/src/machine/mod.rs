@@ -110,7 +110,11 @@ mod tests {
             "{machine:?}"
         );
         assert!(machine.processors > 0);
-        assert!(machine.tool.starts_with(env!("CARGO_PKG_VERSION")));
+        assert!(
+            machine
+                .tool
+                .starts_with(concat!("lift ", env!("CARGO_PKG_VERSION")))
+        );
     }
 
     #[test]

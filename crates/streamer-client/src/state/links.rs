@@ -139,6 +139,11 @@ impl Links {
         true
     }
 
+    /// No connection is made before `until`.
+    pub(super) fn stay_away(&mut self, until: Instant) {
+        self.dial_at = self.dial_at.map(|at| at.max(until));
+    }
+
     /// The server will close: another connection is made first.
     pub(super) fn going_away(&mut self, now: Instant, link: Link, after: Duration) {
         let Some(live) = self.live.as_mut().filter(|live| live.link == link) else {

@@ -85,7 +85,9 @@ pub(crate) enum Input {
     DialFailed(String),
     Received(Link, Box<ServerMessage>),
     Lost(Link, Option<u16>),
-    Cut,
+    Cut {
+        away: Duration,
+    },
     Close,
     Tick,
 }
@@ -197,10 +199,11 @@ impl Session {
             Input::DialFailed(cause) => self.links.dial_failed(now, random, cause),
             Input::Received(link, message) => self.received(now, random, link, *message, &mut out),
             Input::Lost(link, code) => self.lost(now, random, link, code, &mut out),
-            Input::Cut => {
+            Input::Cut { away } => {
                 if let Some(link) = self.live() {
                     out.push(Action::Cut(link));
                     self.lost(now, random, link, None, &mut out);
+                    self.links.stay_away(now + away);
                 }
             }
             Input::Close => self.finish(Reason::Asked, &mut out),

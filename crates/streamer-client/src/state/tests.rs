@@ -49,7 +49,9 @@ impl Play {
         let mut number = || words.next().unwrap().parse::<u64>().unwrap();
         match verb {
             "tick" => Input::Tick,
-            "cut" => Input::Cut,
+            "cut" => Input::Cut {
+                away: Duration::from_secs(number()),
+            },
             "close" => Input::Close,
             "dial-failed" => Input::DialFailed("connection refused".into()),
             "refused" => Input::Refused(u16::try_from(number()).unwrap()),
@@ -309,7 +311,7 @@ fn after_a_cut_everything_is_resumed_and_the_unanswered_is_sent_again() {
             "1: 30% #3",
         ),
         ("6 call 2", "send 1 work c2"),
-        ("6 cut", "cut 1"),
+        ("6 cut 0", "cut 1"),
         ("6 lost 1", ""),
         ("6 call 3", ""),
     ]);
@@ -414,7 +416,7 @@ fn resumes_name_at_most_a_hundred_requests() {
         let input = play.input(&format!("follow {number} R{number}@0"));
         play.session.handle(play.now, 1.0, input);
     }
-    play.check(&[("0 cut", "cut 1"), ("1 tick", "dial 2")]);
+    play.check(&[("0 cut 0", "cut 1"), ("1 tick", "dial 2")]);
     let sent = play.session.handle(play.now, 1.0, Input::Opened(Link(2)));
     let named: Vec<_> = sent
         .iter()
@@ -674,7 +676,7 @@ proptest! {
             let line = match kind {
                 0 | 1 => { calls += 1; format!("0 call {calls}") }
                 2 => { calls += 1; format!("0 follow {calls} R{a}@0") }
-                3 => "0 cut".to_owned(),
+                3 => "0 cut 0".to_owned(),
                 4 => format!("0 lost {link}"),
                 5 | 6 => match dialing.take() {
                     Some(number) => { up.push(number); format!("0 opened {number}") }
@@ -725,4 +727,18 @@ proptest! {
         prop_assert_eq!(answers.len() as u64, calls);
         prop_assert!(answers.values().all(|count| *count == 1), "{answers:?}");
     }
+}
+
+#[test]
+fn a_client_that_is_to_stay_away_dials_no_sooner() {
+    let mut play = Play::connected();
+    play.check(&[
+        ("6 cut 3", "cut 1"),
+        ("6.3 tick", ""),
+        ("8.9 tick", ""),
+        ("9 tick", "dial 2"),
+        ("9 dial-failed", ""),
+        // From here on as after any other loss.
+        ("9.5 tick", "dial 3"),
+    ]);
 }
