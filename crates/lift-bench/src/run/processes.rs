@@ -54,6 +54,8 @@ pub(super) async fn start(spawn: &Spawn, parts: u16, target: &str) -> Result<Vec
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            // Ctrl-C is for the process that reports: it tells its parts.
+            .process_group(0)
             .kill_on_drop(true);
         let mut child = command.spawn()?;
         let gone = || std::io::Error::other("a part's process has no pipes");

@@ -226,7 +226,31 @@ fn a_run_that_says_nothing_of_the_server_is_invalid() {
 }
 
 #[test]
+fn a_load_that_processes_share_is_one_report() {
+    let place = Place::with(SCENARIO);
+    let run = place.load(&["--processes", "2", "--json", "--quiet"]);
+    let report = Report::read(&run.stdout).unwrap();
+    let counted = |name| report.total.counts.get(name).copied();
+    assert_eq!(
+        (run.exit, report.verdict.outcome, report.generator.processes),
+        (Some(0), Outcome::Passed, 2),
+        "{run:?}"
+    );
+    assert_eq!(
+        [count::OPENED, count::DUE, count::ANSWERED].map(counted),
+        [Some(2), Some(10), Some(10)]
+    );
+    assert_eq!(report.total.latencies["reply"].count, 10);
+}
+
+#[test]
 fn a_signal_ends_the_schedule_and_reports_what_was_measured() {
+    for (signal, processes, exit) in [("-INT", "1", 130), ("-TERM", "1", 143), ("-INT", "2", 130)] {
+        ended_by(signal, processes, exit);
+    }
+}
+
+fn ended_by(signal: &str, processes: &str, exit: i32) {
     let place = Place::with(&SCENARIO.replace("200ms", "1h"));
     let run = block_on(async {
         let server = Server::bind().await;
@@ -235,13 +259,15 @@ fn a_signal_ends_the_schedule_and_reports_what_was_measured() {
             &place.scenario(),
             "--target",
             &server.url,
+            "--processes",
+            processes,
             "--quiet",
         ];
         let child = lift(&args).stdin(Stdio::null()).spawn().unwrap();
         let (heard, mut hears) = tokio::sync::mpsc::unbounded_channel();
         let interrupted = async {
             hears.recv().await.unwrap();
-            kill(&child, "-INT").await;
+            kill(&child, signal).await;
         };
         let heard = move || heard.send(()).unwrap_or_default();
         let mut echoing = std::pin::pin!(echo(&server, heard));
@@ -262,7 +288,7 @@ fn a_signal_ends_the_schedule_and_reports_what_was_measured() {
     ];
     assert_eq!(
         (run.exit, &run.stderr),
-        (Some(130), &printed(130, &[], &stderr).stderr)
+        (Some(exit), &printed(exit, &[], &stderr).stderr)
     );
     let first = first_line(&run);
     assert!(first.starts_with("interrupted: hello · "), "{first}");

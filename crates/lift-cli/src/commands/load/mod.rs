@@ -70,7 +70,7 @@ pub(crate) fn run(args: &LoadArgs, environment: &Environment) -> Result<(), Fail
     let report = runtime.block_on(one_run(args, environment, scenario, means));
     // What a second Ctrl-C leaves undone must not hold the process.
     runtime.shutdown_background();
-    let report = report?;
+    let (report, ended_by) = report?;
     drop(place);
     for (file, form) in forms {
         fs::write(file, report.written(form)).map_err(|error| {
@@ -79,7 +79,7 @@ pub(crate) fn run(args: &LoadArgs, environment: &Environment) -> Result<(), Fail
         })?;
     }
     print(&report.written(if args.json { Form::Json } else { Form::Text }))?;
-    judged(&report)
+    judged(&report, ended_by)
 }
 
 /// Where keys and the data of the scenario's own server are.
@@ -152,7 +152,7 @@ async fn one_run(
     environment: &Environment,
     scenario: Scenario,
     mut means: Means,
-) -> Result<Report, Failure> {
+) -> Result<(Report, Option<Exit>), Failure> {
     let interrupt = CancellationToken::new();
     means.interrupt = interrupt.clone();
     let scenario = Arc::new(scenario);
@@ -161,12 +161,13 @@ async fn one_run(
     let mut signals = Signals::new().map_err(|error| cannot_start(&error))?;
     let mut running = std::pin::pin!(run::run(Arc::clone(&scenario), means));
     let mut shown = std::pin::pin!(shown);
+    let mut ended_by = None;
     let report = loop {
         tokio::select! {
             report = &mut running => break report,
             () = &mut shown => {}
             exit = signals.next() => {
-                if interrupt.is_cancelled() {
+                if ended_by.replace(exit).is_some() {
                     return Err(Failure::signal(exit, "what was measured is not reported"));
                 }
                 say("ending: waiting for what is under way, and then reporting; once more to end at once");
@@ -174,7 +175,8 @@ async fn one_run(
             }
         }
     };
-    report.map_err(|error| failed(args, &error))
+    let report = report.map_err(|error| failed(args, &error))?;
+    Ok((report, ended_by))
 }
 
 fn read(args: &LoadArgs) -> Result<Scenario, Failure> {
@@ -309,8 +311,8 @@ fn failed(args: &LoadArgs, error: &RunError) -> Failure {
     }
 }
 
-/// The exit status of a verdict.
-fn judged(report: &Report) -> Result<(), Failure> {
+/// The exit status of a verdict; `ended_by` is the signal's that ended the schedule.
+fn judged(report: &Report, ended_by: Option<Exit>) -> Result<(), Failure> {
     let cause = report.verdict.reasons.join("; ");
     match report.verdict.outcome {
         Outcome::Passed => Ok(()),
@@ -327,7 +329,7 @@ fn judged(report: &Report) -> Result<(), Failure> {
             "lower the rates, or give the generator a machine of its own",
         )),
         Outcome::Interrupted => Err(Failure::new(
-            Exit::Interrupted,
+            ended_by.unwrap_or(Exit::Interrupted),
             "the run was interrupted",
             "the schedule was not done to its end",
             "the report has what was measured until then",
