@@ -73,3 +73,12 @@ read -r -t 20 answer <&"${talk[0]}"
 exec {talk[1]}>&-
 wait "$talking"
 echo "readme: the function answers, and so does its edited code"
+
+# A load, and the page about it.
+kill "$server"
+wait "$server" || true
+server=
+"$bin/lift" load scenarios/short/message-throughput.yaml --report "$dir/load.html" > "$dir/load" 2> "$dir/seconds"
+head -n 1 "$dir/load"
+grep -q '^passed: message-throughput' "$dir/load"
+grep -q '<svg' "$dir/load.html"
