@@ -8,6 +8,8 @@ mod directory;
 mod bucket;
 mod reservation;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Read;
 use std::path::Path as FsPath;
 use std::sync::Arc;
 use std::{fs, io};
@@ -15,12 +17,19 @@ use std::{fs, io};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+use object_store::{GetResult, GetResultPayload, ObjectMeta, ObjectStore, ObjectStoreExt};
+
+use tokio::sync::{Mutex, MutexGuard};
 
 pub use name::{
     NAME_BYTES_MAX, NameError, ObjectName, SEGMENT_BYTES_MAX, SEGMENTS_MAX, Tenant, WorkId,
 };
 pub(crate) use reservation::Reserved;
+
+/// Locks that the names of outputs share.
+const LOCKS: usize = 64;
+/// What of a file that is open already is read where it is asked for: the detour over a blocking thread costs more.
+const READ_AT_ONCE_BYTES: u64 = 4 << 10;
 
 /// What stands at an object's place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,10 +57,25 @@ pub struct Objects {
 enum Place {
     Directory {
         root: Arc<FsPath>,
-        /// Held while a name's reservation is compared and changed: the store has no conditional delete.
-        reservations: Arc<tokio::sync::Mutex<()>>,
+        /// One is held while a name's reservation is compared and changed: the store has no conditional delete.
+        reservations: Arc<[Mutex<()>; LOCKS]>,
     },
     Bucket,
+}
+
+impl Place {
+    async fn hold(&self, reservation: &Path) -> Option<MutexGuard<'_, ()>> {
+        let Self::Directory { reservations, .. } = self else {
+            return None;
+        };
+        let mut hasher = DefaultHasher::new();
+        reservation.as_ref().hash(&mut hasher);
+        let lock = hasher.finish() % LOCKS as u64;
+        let lock = usize::try_from(lock)
+            .ok()
+            .and_then(|at| reservations.get(at));
+        Some(lock.expect("below the number of locks").lock().await)
+    }
 }
 
 impl Objects {
@@ -72,7 +96,7 @@ impl Objects {
     /// `dir` cannot be read.
     pub fn over(dir: &FsPath, store: Arc<dyn ObjectStore>) -> io::Result<Self> {
         let root = fs::canonicalize(dir)?.into();
-        let reservations = Arc::default();
+        let reservations = Arc::new(std::array::from_fn(|_| Mutex::default()));
         Ok(Self {
             place: Place::Directory { root, reservations },
             store,
@@ -180,9 +204,25 @@ impl Objects {
 
     pub(crate) async fn read(&self, at: &Path) -> object_store::Result<Option<bytes::Bytes>> {
         match self.store.get(at).await {
-            Ok(found) => found.bytes().await.map(Some),
+            Ok(found) => all(found).await.map(Some),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// The bytes of an object that was asked for whole.
+async fn all(found: GetResult) -> object_store::Result<bytes::Bytes> {
+    match found.payload {
+        GetResultPayload::File(file, _) if found.meta.size <= READ_AT_ONCE_BYTES => {
+            let mut bytes = Vec::with_capacity(usize::try_from(found.meta.size).unwrap_or(0));
+            let read = file.take(READ_AT_ONCE_BYTES).read_to_end(&mut bytes);
+            read.map_err(|source| object_store::Error::Generic {
+                store: "directory",
+                source: source.into(),
+            })?;
+            Ok(bytes.into())
+        }
+        _ => found.bytes().await,
     }
 }

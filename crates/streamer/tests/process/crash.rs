@@ -268,11 +268,11 @@ async fn a_name_taken_by_a_stranger_at_the_last_moment_is_a_conflict() {
     for place in Place::each() {
         place.put("in.csv", "a\n1\n");
         let request = crate::place::request("in.csv", json!([]), "out.csv");
-        // Writes before the move: name, reservation, part, state, upload opened, part, completed, announcement.
+        // Writes before the move: name, reservation, part, state, output, announcement.
         let dying = Dying {
             inner: place.store(),
             writes: Arc::default(),
-            last: 8,
+            last: 6,
             death: Death::Before,
         };
         let mut caller = Caller::default();
