@@ -8,6 +8,7 @@ mod directory;
 mod bucket;
 mod reservation;
 
+use std::io::Read;
 use std::path::Path as FsPath;
 use std::sync::Arc;
 use std::{fs, io};
@@ -15,12 +16,17 @@ use std::{fs, io};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+use object_store::{GetResult, GetResultPayload, ObjectMeta, ObjectStore, ObjectStoreExt};
+
+use tokio::sync::{Mutex, MutexGuard};
 
 pub use name::{
     NAME_BYTES_MAX, NameError, ObjectName, SEGMENT_BYTES_MAX, SEGMENTS_MAX, Tenant, WorkId,
 };
 pub(crate) use reservation::Reserved;
+
+/// What of a file that is open already is read where it is asked for: the detour over a blocking thread costs more.
+const READ_AT_ONCE_BYTES: u64 = 4 << 10;
 
 /// What stands at an object's place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,9 +55,18 @@ enum Place {
     Directory {
         root: Arc<FsPath>,
         /// Held while a name's reservation is compared and changed: the store has no conditional delete.
-        reservations: Arc<tokio::sync::Mutex<()>>,
+        reservations: Arc<Mutex<()>>,
     },
     Bucket,
+}
+
+impl Place {
+    async fn hold(&self) -> Option<MutexGuard<'_, ()>> {
+        match self {
+            Self::Directory { reservations, .. } => Some(reservations.lock().await),
+            Self::Bucket => None,
+        }
+    }
 }
 
 impl Objects {
@@ -116,9 +131,8 @@ impl Objects {
     pub async fn look(&self, tenant: &Tenant, name: &ObjectName) -> io::Result<Found> {
         match &self.place {
             Place::Directory { root, .. } => {
-                let folder = root.join("objects").join(tenant.as_str());
-                let name = name.clone();
-                directory::blocking(move || directory::look(&folder, &name)).await
+                // A few names that the system has in memory: the detour over a blocking thread costs more.
+                directory::look(&root.join("objects").join(tenant.as_str()), name)
             }
             Place::Bucket => Ok(bucket::look(&*self.store, tenant, name).await?),
         }
@@ -180,9 +194,25 @@ impl Objects {
 
     pub(crate) async fn read(&self, at: &Path) -> object_store::Result<Option<bytes::Bytes>> {
         match self.store.get(at).await {
-            Ok(found) => found.bytes().await.map(Some),
+            Ok(found) => all(found).await.map(Some),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// The bytes of an object that was asked for whole.
+async fn all(found: GetResult) -> object_store::Result<bytes::Bytes> {
+    match found.payload {
+        GetResultPayload::File(file, _) if found.meta.size <= READ_AT_ONCE_BYTES => {
+            let mut bytes = Vec::with_capacity(usize::try_from(found.meta.size).unwrap_or(0));
+            let read = file.take(READ_AT_ONCE_BYTES).read_to_end(&mut bytes);
+            read.map_err(|source| object_store::Error::Generic {
+                store: "directory",
+                source: source.into(),
+            })?;
+            Ok(bytes.into())
+        }
+        _ => found.bytes().await,
     }
 }

@@ -9,7 +9,7 @@ use object_store::{
     Error, GetResult, ObjectStoreExt, PutMode, PutOptions, PutPayload, Result, UpdateVersion,
 };
 
-use super::{Objects, Place, WorkId};
+use super::{Objects, Place, WorkId, all};
 
 /// How often a reservation that changes under the reader is tried again.
 const TRIES: usize = 4;
@@ -32,10 +32,7 @@ impl Objects {
 
     /// Takes a reservation, again where the request already has it.
     pub(crate) async fn reserve(&self, place: &Path, id: &WorkId) -> Result<Reserved> {
-        let _held = match &self.place {
-            Place::Directory { reservations, .. } => Some(reservations.lock().await),
-            Place::Bucket => None,
-        };
+        let _held = self.place.hold().await;
         for _ in 0..TRIES {
             match self
                 .put_reservation(place, id.as_str(), PutMode::Create)
@@ -66,10 +63,7 @@ impl Objects {
 
     /// Gives a reservation back where the request has it.
     pub(crate) async fn give_back(&self, place: &Path, id: &WorkId) -> Result<()> {
-        let _held = match &self.place {
-            Place::Directory { reservations, .. } => Some(reservations.lock().await),
-            Place::Bucket => None,
-        };
+        let _held = self.place.hold().await;
         let Some((holder, version)) = self.reservation(place).await? else {
             return Ok(());
         };
@@ -99,7 +93,7 @@ impl Objects {
             e_tag: found.meta.e_tag.clone(),
             version: found.meta.version.clone(),
         };
-        Ok(Some((found.bytes().await?, version)))
+        Ok(Some((all(found).await?, version)))
     }
 
     async fn put_reservation(&self, place: &Path, holder: &str, mode: PutMode) -> Result<()> {

@@ -131,7 +131,7 @@ impl Exports {
     ) -> Result<Written, Failure> {
         let collection = &job.request.collection;
         let mut view = self.collections.view(&job.tenant, collection).await?;
-        let (mut staging, mut written, all) = (work.stage().await?, 0, view.records());
+        let (mut staging, mut written, all) = (work.stage()?, 0, view.records());
         loop {
             let page = match view.next(PAGE_RECORDS).await? {
                 Page::Records(page) => page,

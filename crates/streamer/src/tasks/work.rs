@@ -18,7 +18,8 @@ use super::claim::{Ended, Flow, Hooks};
 use super::failure::Failure;
 use crate::objects::{Found, ObjectName, Objects, Reserved, Tenant, WorkId};
 
-/// Bytes gathered before they are handed to the store: object stores want parts of 5 MiB at least.
+/// Bytes gathered before they are handed to the store: object stores want parts of 5 MiB at least. What has no more is
+/// put with one call.
 const UPLOAD_BYTES: usize = 8 << 20;
 
 /// The folder of one request, seen by one claim.
@@ -39,14 +40,17 @@ pub(super) struct Publication<O> {
 
 /// The finished output on its way to the store.
 #[derive(Debug)]
-pub(super) struct Staging {
+pub(super) struct Staging<'a> {
     pub(super) name: String,
     pub(super) bytes: u64,
-    upload: Box<dyn MultipartUpload>,
+    store: &'a dyn ObjectStore,
+    place: Path,
+    /// Begun with the first part.
+    upload: Option<Box<dyn MultipartUpload>>,
     gathered: Vec<u8>,
 }
 
-impl Staging {
+impl Staging<'_> {
     pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.bytes += bytes.len() as u64;
         self.gathered.extend_from_slice(bytes);
@@ -54,24 +58,42 @@ impl Staging {
             return Ok(());
         }
         let part = PutPayload::from(std::mem::take(&mut self.gathered));
-        self.upload.put_part(part).await.map_err(Failure::storage)
+        let upload = match &mut self.upload {
+            Some(upload) => upload,
+            none => {
+                let opened = self.store.put_multipart(&self.place).await;
+                none.insert(opened.map_err(Failure::storage)?)
+            }
+        };
+        upload.put_part(part).await.map_err(Failure::storage)
     }
 
     /// Makes it durable and gives its name.
-    pub(super) async fn finish(mut self) -> Result<String, Failure> {
-        let part = PutPayload::from(self.gathered);
-        self.upload.put_part(part).await.map_err(Failure::storage)?;
-        self.upload.complete().await.map_err(Failure::storage)?;
+    pub(super) async fn finish(self) -> Result<String, Failure> {
+        let last = PutPayload::from(self.gathered);
+        match self.upload {
+            Some(mut upload) => {
+                upload.put_part(last).await.map_err(Failure::storage)?;
+                upload.complete().await.map_err(Failure::storage)?;
+            }
+            None => {
+                let put = self.store.put(&self.place, last).await;
+                put.map_err(Failure::storage)?;
+            }
+        }
         Ok(self.name)
     }
 
-    pub(super) async fn abort(mut self) -> Result<(), Failure> {
-        self.upload.abort().await.map_err(Failure::storage)
+    pub(super) async fn abort(self) -> Result<(), Failure> {
+        match self.upload {
+            Some(mut upload) => upload.abort().await.map_err(Failure::storage),
+            None => Ok(()),
+        }
     }
 }
 
-impl Work<'_> {
-    fn store(&self) -> &dyn ObjectStore {
+impl<'a> Work<'a> {
+    fn store(&self) -> &'a dyn ObjectStore {
         &**self.objects.store()
     }
 
@@ -116,7 +138,11 @@ impl Work<'_> {
             return Ok(());
         };
         let place = Path::parse(String::from_utf8_lossy(&place)).map_err(Failure::storage)?;
-        let released = self.objects.give_back(&place, self.id).await;
+        self.give_back(&place).await
+    }
+
+    async fn give_back(&self, place: &Path) -> Result<(), Failure> {
+        let released = self.objects.give_back(place, self.id).await;
         released.map_err(Failure::storage)
     }
 
@@ -150,13 +176,14 @@ impl Work<'_> {
     }
 
     /// Begins the finished output.
-    pub(super) async fn stage(&self) -> Result<Staging, Failure> {
+    pub(super) fn stage(&self) -> Result<Staging<'a>, Failure> {
         let name = format!("output-{}", self.claim);
-        let opened = self.store().put_multipart(&self.path(&name)?).await;
         Ok(Staging {
+            place: self.path(&name)?,
             name,
             bytes: 0,
-            upload: opened.map_err(Failure::storage)?,
+            store: self.store(),
+            upload: None,
             gathered: Vec::new(),
         })
     }
@@ -228,7 +255,7 @@ impl Work<'_> {
             Err(Error::NotFound { .. }) => {}
             Err(error) => return Err(Failure::storage(error)),
         }
-        self.release().await?;
+        self.give_back(&reservation(tenant, name)?).await?;
         Ok(Ended::Finished(publication.outcome))
     }
 }

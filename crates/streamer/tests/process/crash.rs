@@ -263,16 +263,64 @@ async fn a_death_at_any_write_loses_and_doubles_nothing() {
     }
 }
 
+/// More than is put with one call.
+#[tokio::test]
+async fn a_death_at_any_write_of_a_large_output_leaves_it_whole_or_not_at_all() {
+    let wide = "x".repeat(8_000);
+    let text: String = (0..1_100).map(|n| format!("{n},{wide}\n")).collect();
+    let text = format!("n,wide\n{text}");
+    let request = crate::place::request("in.csv", json!([]), "out.csv");
+    for place in Place::each() {
+        let (mut last, mut died) = (0, true);
+        while died {
+            let place = place.fresh();
+            place.put("in.csv", &text);
+            let dying = Dying {
+                inner: place.store(),
+                writes: Arc::default(),
+                last,
+                death: Death::After,
+            };
+            let mut caller = Caller::default();
+            let first = place
+                .engine_over(Arc::new(dying))
+                .run(&job("r1", 1, request.clone()), None, &mut caller)
+                .await;
+            died = first.is_err();
+            let seen = place.get("out.csv");
+            assert!(
+                seen.as_ref().is_none_or(|seen| *seen == text),
+                "write {last}"
+            );
+            let second = place
+                .engine()
+                .run(
+                    &job("r1", 2, request.clone()),
+                    caller.durable.clone(),
+                    &mut caller,
+                )
+                .await;
+            assert!(
+                matches!(second, Ok(Ended::Finished(_))),
+                "write {last}: {second:?}"
+            );
+            assert!(place.get("out.csv").is_some_and(|seen| seen == text));
+            last += 1;
+        }
+        assert!(last > 8, "only {last} writes were seen");
+    }
+}
+
 #[tokio::test]
 async fn a_name_taken_by_a_stranger_at_the_last_moment_is_a_conflict() {
     for place in Place::each() {
         place.put("in.csv", "a\n1\n");
         let request = crate::place::request("in.csv", json!([]), "out.csv");
-        // Writes before the move: name, reservation, part, state, upload opened, part, completed, announcement.
+        // Writes before the move: name, reservation, part, state, output, announcement.
         let dying = Dying {
             inner: place.store(),
             writes: Arc::default(),
-            last: 8,
+            last: 6,
             death: Death::Before,
         };
         let mut caller = Caller::default();

@@ -14,7 +14,8 @@ use std::collections::HashMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
@@ -57,8 +58,13 @@ struct Embedded(Arc<Shared>);
 struct Shared {
     rows: Keyspace,
     database: Database,
-    /// Held from the reading of what a batch depends on until the batch is on the disk.
+    /// Held from the reading of what a batch depends on until the batch is written.
     writing: Mutex<()>,
+    /// How many batches were written.
+    written: AtomicU64,
+    /// How many of them are on the disk. Held while the disk is waited for: what is written meanwhile waits for the next
+    /// `fdatasync`, one for all.
+    synced: Mutex<u64>,
 }
 
 impl std::fmt::Debug for Embedded {
@@ -149,6 +155,8 @@ impl Collections {
             rows,
             database,
             writing: Mutex::new(()),
+            written: AtomicU64::new(0),
+            synced: Mutex::new(0),
         };
         Ok(Self {
             store: Arc::new(Embedded(Arc::new(shared))),
@@ -201,7 +209,12 @@ impl Store for Embedded {
     async fn view(&self, target: Target) -> Result<Box<dyn Pages>, Failure> {
         let shared = Arc::clone(&self.0);
         blocking(move || {
+            let held = shared.hold();
             let snapshot = shared.database.snapshot();
+            let written = shared.written.load(Ordering::Acquire);
+            drop(held);
+            // Nobody is shown what a loss of power could take back.
+            shared.sync(written)?;
             let row = snapshot.get(&shared.rows, collection_row(&target));
             let row = row.map_err(Failure::storage)?;
             let collection: Option<Collection> = parsed(row.as_deref())?;
@@ -269,16 +282,23 @@ impl Shared {
     }
 
     fn take(&self, id: &WorkId, begin: Position) -> Result<Option<Position>, Failure> {
-        let _held = self.hold();
+        let held = self.hold();
         let claim = begin.claim;
-        let mut taken = self.position(id)?.unwrap_or(begin);
+        let known = self.position(id)?;
+        // A beginning need not be on the disk before the first changes are: without it there are none.
+        let goes_on = known.is_some();
+        let mut taken = known.unwrap_or(begin);
         if taken.claim > claim {
             return Ok(None);
         }
         taken.claim = claim;
         let mut rows = self.batch();
         rows.insert(&self.rows, position_row(id), json(&taken)?);
-        rows.commit().map_err(Failure::storage)?;
+        let written = self.write(rows, &held)?;
+        drop(held);
+        if goes_on {
+            self.sync(written)?;
+        }
         Ok(Some(taken))
     }
 
@@ -290,7 +310,7 @@ impl Shared {
         batch: &Batch,
         options: &Options,
     ) -> Result<Applied, Failure> {
-        let _held = self.hold();
+        let held = self.hold();
         if self.position(id)?.as_ref() != Some(from) {
             return Ok(Applied::Fenced);
         }
@@ -326,7 +346,9 @@ impl Shared {
         }
         rows.insert(&self.rows, outcome_row(id, from.chunks), effects.outcomes);
         rows.insert(&self.rows, position_row(id), json(&effects.position)?);
-        rows.commit().map_err(Failure::storage)?;
+        let written = self.write(rows, &held)?;
+        drop(held);
+        self.sync(written)?;
         Ok(Applied::Done(effects.position))
     }
 
@@ -338,8 +360,9 @@ impl Shared {
         row.map(|row| row.to_vec()).ok_or_else(cut_short)
     }
 
+    /// Not synced: what a loss of power brings back is never read again.
     fn forget(&self, id: &WorkId) -> Result<(), Failure> {
-        let _held = self.hold();
+        let held = self.hold();
         let mut prefix = outcome_row(id, 0);
         prefix.truncate(prefix.len() - 4);
         let mut kept = self.rows.prefix(prefix);
@@ -353,7 +376,7 @@ impl Shared {
                 rows.remove(&self.rows, guard.key().map_err(Failure::storage)?);
                 more = true;
             }
-            rows.commit().map_err(Failure::storage)?;
+            self.write(rows, &held)?;
         }
         Ok(())
     }
@@ -362,14 +385,36 @@ impl Shared {
         parsed(self.rows.get(row).map_err(Failure::storage)?.as_deref())
     }
 
-    fn hold(&self) -> std::sync::MutexGuard<'_, ()> {
+    fn hold(&self) -> MutexGuard<'_, ()> {
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A batch that is on the disk once it is committed.
+    /// A batch that the operating system has once it is committed: it survives the process.
     fn batch(&self) -> fjall::OwnedWriteBatch {
         let batch = self.database.batch();
-        batch.durability(Some(PersistMode::SyncData))
+        batch.durability(Some(PersistMode::Buffer))
+    }
+
+    /// Gives a batch's number, in the order of the journal.
+    fn write(
+        &self,
+        batch: fjall::OwnedWriteBatch,
+        _held: &MutexGuard<'_, ()>,
+    ) -> Result<u64, Failure> {
+        batch.commit().map_err(Failure::storage)?;
+        Ok(self.written.fetch_add(1, Ordering::AcqRel) + 1)
+    }
+
+    /// Returns once the batch of this number, and all before it, are on the disk.
+    fn sync(&self, number: u64) -> Result<(), Failure> {
+        let mut synced = self.synced.lock().unwrap_or_else(PoisonError::into_inner);
+        if *synced < number {
+            let written = self.written.load(Ordering::Acquire);
+            let kept = self.database.persist(PersistMode::SyncData);
+            kept.map_err(Failure::storage)?;
+            *synced = written;
+        }
+        Ok(())
     }
 }
 

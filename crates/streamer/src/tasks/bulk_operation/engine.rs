@@ -192,7 +192,7 @@ impl Bulk {
         let Some(position) = self.apply(job, source, position, hooks).await? else {
             return Ok(Ended::Stopped);
         };
-        let mut staging = work.stage().await?;
+        let mut staging = work.stage()?;
         for n in 0..position.chunks {
             let outcomes = self.collections.store.outcomes(&job.request_id, n).await?;
             staging.write(&outcomes).await?;
@@ -254,17 +254,18 @@ impl Bulk {
         input: Option<&ObjectMeta>,
     ) -> Result<Option<Position>, Failure> {
         let (store, id) = (&self.collections.store, &job.request_id);
-        let known = store.position(id).await?;
         let version = input.map(|input| self.objects.version(input));
-        let items = match (&asked.changes, input, &known) {
-            (_, _, Some(known)) => known.items,
-            (Changes::Inline(items), _, None) => items.len() as u64,
-            (Changes::Object(name), Some(input), None) => {
-                let (objects, options) = (&self.objects, &self.options);
-                let lines = Lines::new(objects, input, name, Place::START, options);
-                lines.count(self.options.items_max).await?
-            }
-            (Changes::Object(name), None, None) => return Err(Failure::NotFound(name.clone())),
+        let items = match (&asked.changes, input) {
+            (Changes::Inline(items), _) => items.len() as u64,
+            (Changes::Object(name), None) => return Err(Failure::NotFound(name.clone())),
+            (Changes::Object(name), Some(input)) => match store.position(id).await? {
+                Some(known) => known.items,
+                None => {
+                    let (objects, options) = (&self.objects, &self.options);
+                    let lines = Lines::new(objects, input, name, Place::START, options);
+                    lines.count(self.options.items_max).await?
+                }
+            },
         };
         if items > self.options.items_max {
             return Err(limit("items_max", self.options.items_max));

@@ -143,7 +143,7 @@ impl Reports {
             Form::Csv => csv::csv(&scan.tally),
             Form::Html => page::page(job.tenant.as_str(), asked.first, asked.last, &scan.tally),
         };
-        let mut staging = work.stage().await?;
+        let mut staging = work.stage()?;
         staging.write(text.as_bytes()).await?;
         let publication = Publication {
             outcome: outcome(&asked, staging.bytes, &scan.tally),

@@ -51,7 +51,7 @@ pub(super) async fn join<C, H: Hooks<C>>(
     parts: &[Parts],
     hooks: &mut H,
 ) -> Result<Option<String>, Failure> {
-    let mut staging = work.stage().await?;
+    let mut staging = work.stage()?;
     let total: u64 = parts.iter().map(|run| run.bytes).sum();
     let names = parts
         .iter()
