@@ -2,28 +2,34 @@
 
 mod counts;
 mod fuzz;
+mod load;
 mod package;
 mod steps;
 mod tidy;
 
 use std::process::ExitCode;
 
+use load::Host;
+
 const USAGE: &str = include_str!("usage.txt");
 
 fn main() -> ExitCode {
     let task = std::env::args().nth(1).unwrap_or_default();
+    let words: Vec<String> = std::env::args().skip(2).collect();
     let done = match task.as_str() {
         "test" => steps::test(),
         "tidy" => tidy::check(),
         "schemas" => steps::schemas(),
         "fuzz-smoke" => steps::fuzz_smoke(),
-        "fuzz" => fuzz::run(std::env::args().nth(2).as_deref()),
-        "counts" => counts::run(std::env::args().nth(2).as_deref()),
+        "fuzz" => fuzz::run(words.first().map(String::as_str)),
+        "counts" => counts::run(words.first().map(String::as_str)),
         "full" => steps::full(),
         "compatibility" => steps::compatibility(),
         "environment" => steps::environment(),
         "package" => package::run_package(),
         "aws" => steps::aws(),
+        "load" => load::load(Host::Machine, &words),
+        "load-aws" => load::load(Host::Lambda, &words),
         "telemetry" => steps::telemetry(),
         _ => Err(USAGE.trim_end().to_owned()),
     };
