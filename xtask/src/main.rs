@@ -1,6 +1,7 @@
 //! Project tasks: a name comes in, its steps run in order, the first that fails ends it.
 
 mod counts;
+mod figures;
 mod fuzz;
 mod load;
 mod package;
@@ -23,11 +24,13 @@ fn main() -> ExitCode {
         "fuzz-smoke" => steps::fuzz_smoke(),
         "fuzz" => fuzz::run(words.first().map(String::as_str)),
         "counts" => counts::run(words.first().map(String::as_str)),
+        "figures" => figures::run(words.first().map(String::as_str)),
         "full" => steps::full(),
         "compatibility" => steps::compatibility(),
         "environment" => steps::environment(),
         "package" => package::run_package(),
         "aws" => steps::aws(),
+        "aws-costs" => steps::aws_costs(),
         "load" => load::load(Host::Machine, &words),
         "load-aws" => load::load(Host::Lambda, &words),
         "telemetry" => steps::telemetry(),

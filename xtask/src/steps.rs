@@ -83,20 +83,25 @@ pub(crate) fn fuzz_smoke() -> Result<(), String> {
 }
 
 /// What is not ours: npm `ws` and the schema of AsyncAPI, Python `websockets`, `awslambdaric`, `boto3`
-/// and the AWS CLI, DynamoDB Local; `strace` and `faketime`.
+/// and the AWS CLI, DynamoDB Local; `lizard`; `strace`, `faketime` and `chromium`.
 fn foreign_clients() -> Result<(), String> {
     let modules = Path::new("tests/foreign/node_modules");
     if !modules.join("ws").exists() || !modules.join("@asyncapi/specs").exists() {
         run("npm install --prefix tests/foreign --no-audit --no-fund --silent")?;
     }
-    let python = "tests/foreign/.venv/bin/python";
-    if !Path::new(python).exists() {
-        run("python3 -m venv tests/foreign/.venv")?;
-    }
-    run("tests/foreign/.venv/bin/pip install --quiet -r tests/foreign/requirements.txt")?;
+    python_tools()?;
     dynamodb_local()?;
     install("strace")?;
-    install("faketime")
+    install("faketime")?;
+    install("chromium")
+}
+
+/// What PyPI has of `tests/foreign/requirements.txt`.
+pub(crate) fn python_tools() -> Result<(), String> {
+    if !Path::new("tests/foreign/.venv/bin/python").exists() {
+        run("python3 -m venv tests/foreign/.venv")?;
+    }
+    run("tests/foreign/.venv/bin/pip install --quiet -r tests/foreign/requirements.txt")
 }
 
 /// Installs a tool of this name from Debian's package of this name, unless it is there.
@@ -144,9 +149,27 @@ pub(crate) fn telemetry() -> Result<(), String> {
     )
 }
 
+/// Writes `docs/aws-costs.json`, the table of `docs/aws-costs.md` and the example of `docs/load-cost.md`; the tests that
+/// otherwise compare them know how.
+pub(crate) fn aws_costs() -> Result<(), String> {
+    foreign_clients()?;
+    run_with(
+        "cargo test --quiet -p streamer --all-features --test lambda what_each",
+        &[("AWS_COSTS", "write")],
+    )?;
+    run_with(
+        "cargo test --quiet -p lift-cli --test it the_page_shows_what",
+        &[("AWS_COSTS", "write")],
+    )
+}
+
 /// The files that describe the service to programs; a test fails where they are stale.
 pub(crate) fn schemas() -> Result<(), String> {
-    run("cargo run --quiet -p streamer --example schemas")
+    run("cargo run --quiet -p streamer --example schemas")?;
+    run_with(
+        "cargo test --quiet -p lift-bench --test report -- schema figures_is_read",
+        &[("LOAD_SCHEMAS", "write")],
+    )
 }
 
 /// The main job on Lambda's side: what CI runs with a debug build, with the packaged `bootstrap` and a million rows.

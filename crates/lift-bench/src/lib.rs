@@ -10,6 +10,8 @@ pub mod run;
 pub mod report;
 pub mod metric;
 pub mod threshold;
+pub mod comparison;
+pub mod cost;
 pub mod proxy;
 pub mod server;
 pub mod machine;

@@ -14,7 +14,7 @@ pub enum Exit {
     Failed,
     /// The command line, or a value in it, cannot work.
     Usage,
-    /// An expected message, or an answer, did not come in time.
+    /// An expected message, or an answer, did not come in time; a threshold of a load does not hold, or a cost is above what was allowed.
     Unmet,
     /// No connection could be made.
     Unreachable,

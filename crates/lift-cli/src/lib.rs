@@ -1,7 +1,9 @@
 //! The command line comes in, an exit status goes out.
 //!
 //! `lift dev` runs Lambda functions behind the local gateway; `lift ws` talks to a WebSocket server, by hand or in a script;
-//! `lift smoke` checks a deployment of Streamer; `lift token` makes and reads the tokens of one machine; `lift store` and `lift doctor` look after a data directory and a server;
+//! `lift smoke` checks a deployment of Streamer; `lift load` puts load on a server, `lift report` shows and compares what came of it, `lift cost`
+//! prices it on AWS; `lift token` makes and reads the tokens of one machine; `lift store` and `lift doctor` look after a data directory and a server;
+
 //! `lift explain` says what codes mean. stdout carries data alone; whatever is said to people goes to stderr.
 #![warn(missing_docs)]
 
@@ -30,7 +32,10 @@ pub fn run(args: args::Args) -> Result<(), Failure> {
         args::Command::Dev(args) => commands::dev::run(args),
         args::Command::Ws(args) => commands::ws::run(config::Ws::new(args, environment)?),
         args::Command::Smoke(args) => commands::smoke::run(config::Smoke::new(args, environment)?),
+        args::Command::Cost(args) => commands::cost::run(&args),
         args::Command::Load(args) => commands::load::run(&args, &environment),
+
+        args::Command::Report(args) => commands::report::run(&args.command),
         args::Command::Token(args) => commands::token::run(args.command, environment),
         args::Command::Store(args) => commands::store::run(args.command),
         args::Command::Doctor(args) => commands::doctor::run(&args),

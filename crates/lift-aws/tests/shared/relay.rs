@@ -26,6 +26,8 @@ pub(crate) struct Seen {
     pub(crate) operation: String,
     /// Capacity that it consumed, indexes included; nothing where it was refused.
     pub(crate) units: f64,
+    /// The same of each table, `TABLE`, and each index, `TABLE/index/INDEX`.
+    pub(crate) consumed: Vec<(String, f64)>,
     /// The caller's session token: `lift/FUNCTION`.
     pub(crate) by: String,
     pub(crate) body: String,
@@ -191,7 +193,7 @@ impl Shared {
         let fault = self.fault(&call);
         match fault {
             Some(Fault::Throttled) => {
-                self.saw(&head, call, 0.0);
+                self.saw(&head, call, Vec::new());
                 let kind = "ProvisionedThroughputExceededException";
                 Ok(refused(400, kind))
             }
@@ -234,7 +236,7 @@ impl Shared {
         let answered = self.http.request(request).await.map_err(io::Error::other)?;
         let (answer, body) = answered.into_parts();
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
-        self.saw(head, call, units(&body));
+        self.saw(head, call, consumed(&body));
         let mut answered = Response::builder().status(answer.status);
         for (name, value) in &answer.headers {
             let is_length = name == header::CONTENT_LENGTH && head.method != Method::HEAD;
@@ -257,10 +259,11 @@ impl Shared {
         faults.remove(at).map(|(_, fault)| fault)
     }
 
-    fn saw(&self, head: &request::Parts, call: Call, units: f64) {
+    fn saw(&self, head: &request::Parts, call: Call, consumed: Vec<(String, f64)>) {
         self.seen.lock().unwrap().push(Seen {
             operation: call.operation,
-            units,
+            units: consumed.iter().map(|(_, units)| units).sum(),
+            consumed,
             by: call.by,
             body: call.body,
             copied: text(head, "x-amz-copy-source"),
@@ -280,7 +283,7 @@ fn counted(head: &request::Parts, body: Bytes) -> Bytes {
         return body;
     }
     let mut body: Value = serde_json::from_slice(&body).unwrap();
-    body["ReturnConsumedCapacity"] = "TOTAL".into();
+    body["ReturnConsumedCapacity"] = "INDEXES".into();
     body.to_string().into()
 }
 
@@ -293,11 +296,25 @@ fn refused(status: u16, kind: &str) -> Response<Full<Bytes>> {
         .unwrap()
 }
 
-fn units(answer: &[u8]) -> f64 {
+fn consumed(answer: &[u8]) -> Vec<(String, f64)> {
     let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
-    let one = |consumed: &Value| consumed["CapacityUnits"].as_f64().unwrap_or_default();
-    match &answer["ConsumedCapacity"] {
-        Value::Array(tables) => tables.iter().map(one).sum(),
-        table => one(table),
+    let tables = match &answer["ConsumedCapacity"] {
+        Value::Array(tables) => tables.clone(),
+        Value::Null => Vec::new(),
+        table => vec![table.clone()],
+    };
+    let units = |consumed: &Value| consumed["CapacityUnits"].as_f64().unwrap_or_default();
+    let mut all = Vec::new();
+    for table in tables {
+        let name = table["TableName"].as_str().unwrap();
+        all.push((name.to_owned(), units(&table["Table"])));
+        for (index, of_index) in table["GlobalSecondaryIndexes"]
+            .as_object()
+            .into_iter()
+            .flatten()
+        {
+            all.push((format!("{name}/index/{index}"), units(of_index)));
+        }
     }
+    all
 }

@@ -77,8 +77,8 @@ fn field<'a>(text: &'a str, key: &str) -> Option<&'a str> {
 fn tool() -> String {
     let version = env!("CARGO_PKG_VERSION");
     match option_env!("LIFT_COMMIT") {
-        Some(commit) => format!("{version} ({commit})"),
-        None => version.to_owned(),
+        Some(commit) => format!("lift {version} ({commit})"),
+        None => format!("lift {version}"),
     }
 }
 

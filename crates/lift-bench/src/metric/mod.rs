@@ -5,7 +5,7 @@ mod name;
 use std::fmt;
 
 use self::name::Base;
-use crate::report::{Measures, Report, count, float};
+use crate::report::{Measures, Report, count, float, latency};
 use crate::scenario::{Problem, Scenario, nearest};
 
 /// A figure that a report may have: `reply.p99`, `messages.lost{talker}`, `errors[peak]`.
@@ -66,7 +66,7 @@ impl Metric {
             None => Err(Problem {
                 place: None,
                 message: format!("there is no metric `{name}`"),
-                suggestion: nearest(&name, Base::names().iter().map(String::as_str)),
+                suggestion: meant(&name),
             }),
         }
     }
@@ -156,6 +156,14 @@ impl fmt::Display for Metric {
     }
 }
 
+/// A latency alone is most often asked for its tail.
+fn meant(name: &str) -> Option<String> {
+    if latency::ALL.contains(&name) {
+        return Some(format!("{name}.p99"));
+    }
+    nearest(name, Base::names().iter().map(String::as_str))
+}
+
 /// Parts a name from the behaviour or phase in it.
 fn part_of(text: &str) -> Result<(String, Part), Problem> {
     let refused = |message| {
@@ -191,6 +199,19 @@ fn part_of(text: &str) -> Result<(String, Part), Problem> {
     Ok((name, part))
 }
 
+/// Whatever went wrong with connections and messages.
+pub(crate) fn errors(measures: &Measures) -> u64 {
+    let errors = [
+        count::FAILED,
+        count::DROPPED,
+        count::REFUSED,
+        count::LOST,
+        count::DUPLICATES,
+    ];
+    let counted = |name: &str| measures.counts.get(name).copied().unwrap_or_default();
+    errors.into_iter().map(counted).sum()
+}
+
 fn value(base: &Base, measures: &Measures, took_us: u64) -> Option<f64> {
     let counted = |name: &str| measures.counts.get(name).copied().unwrap_or_default();
     let share = |part: u64, whole: u64| (whole > 0).then(|| float(part) / float(whole) * 100.0);
@@ -202,16 +223,7 @@ fn value(base: &Base, measures: &Measures, took_us: u64) -> Option<f64> {
             share(kept, counted(count::CONNECTIONS))
         }
         Base::AnsweredShare => share(counted(count::ANSWERED), counted(count::DUE)),
-        Base::Errors => {
-            let errors = [
-                count::FAILED,
-                count::DROPPED,
-                count::REFUSED,
-                count::LOST,
-                count::DUPLICATES,
-            ];
-            Some(float(errors.into_iter().map(counted).sum()))
-        }
+        Base::Errors => Some(float(errors(measures))),
         Base::Error(code) => Some(float(measures.errors.get(code).copied().unwrap_or(0))),
         Base::Closes(code) => Some(float(measures.closes.get(code).copied().unwrap_or(0))),
         Base::Handshakes(status) => {

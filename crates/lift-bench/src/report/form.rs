@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::{FORMAT, Report, text};
+use super::{FORMAT, Report, html, junit, markdown, rows, text};
 
 /// What a report can be written as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,11 +13,26 @@ pub enum Form {
     Text,
     /// The report itself; `docs/schemas/load-report.json` describes it.
     Json,
+    /// Every figure in a row: `part,name,metric,value,unit`.
+    Csv,
+    /// For a CI server: a test case for each threshold.
+    Junit,
+    /// For a pull request.
+    Markdown,
+    /// One page with plots, which needs nothing but a browser.
+    Html,
 }
 
 impl Form {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Text, Self::Json];
+    pub const ALL: [Self; 6] = [
+        Self::Text,
+        Self::Json,
+        Self::Csv,
+        Self::Junit,
+        Self::Markdown,
+        Self::Html,
+    ];
 
     /// As a command line names it.
     #[must_use]
@@ -25,6 +40,10 @@ impl Form {
         match self {
             Self::Text => "text",
             Self::Json => "json",
+            Self::Csv => "csv",
+            Self::Junit => "junit",
+            Self::Markdown => "markdown",
+            Self::Html => "html",
         }
     }
 
@@ -40,11 +59,16 @@ impl Form {
 #[non_exhaustive]
 pub enum ReadError {
     /// Not JSON, or not of a report's shape.
-    #[error("it is no report of a load test")]
+    #[error("it is not of the shape that it should be")]
     Shape(#[from] serde_json::Error),
     /// Of another version, or something else.
-    #[error("its format is `{0}`, and this version reads `{FORMAT}`")]
-    Format(String),
+    #[error("its format is `{found}`, and this version reads `{known}`")]
+    Format {
+        /// What it says.
+        found: String,
+        /// What it should say.
+        known: &'static str,
+    },
 }
 
 impl Report {
@@ -54,6 +78,10 @@ impl Report {
         match form {
             Form::Text => text::written(self),
             Form::Json => json(self),
+            Form::Csv => rows::written(self),
+            Form::Junit => junit::written(self),
+            Form::Markdown => markdown::written(self),
+            Form::Html => html::written(self),
         }
     }
 
@@ -65,7 +93,10 @@ impl Report {
         let value: Value = serde_json::from_str(text)?;
         match value.get("format").and_then(Value::as_str) {
             Some(FORMAT) | None => Ok(serde_json::from_value(value)?),
-            Some(other) => Err(ReadError::Format(other.chars().take(60).collect())),
+            Some(other) => Err(ReadError::Format {
+                found: other.chars().take(60).collect(),
+                known: FORMAT,
+            }),
         }
     }
 }

@@ -4,14 +4,20 @@ mod form;
 mod figure;
 mod summary;
 mod text;
+mod rows;
+mod junit;
+mod markdown;
+mod html;
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use figure::{float, percent};
+pub(crate) use figure::{float, harmless, percent, short};
 pub use form::{Form, ReadError, schema};
+pub(crate) use html::{STYLE, rendered};
+pub(crate) use markdown::escaped;
 
 /// The format's name and version.
 pub const FORMAT: &str = "lift-load/1";

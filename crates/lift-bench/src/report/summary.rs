@@ -2,9 +2,10 @@
 
 use super::figure::{grouped, harmless, milliseconds, percent, short, sized, spoken};
 use super::{Latency, Measures, Outcome, Report, count, float, latency};
+use crate::metric::errors;
 
 /// A table: what is left of `numbers` is text, the rest are numbers.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub(super) struct Table {
     pub(super) title: &'static str,
     pub(super) columns: Vec<String>,
@@ -65,11 +66,7 @@ pub(super) fn headline(report: &Report) -> String {
         let (opened, begun) = (counted(count::OPENED), counted(count::CONNECTIONS));
         format!("{opened} of {begun} connections opened")
     });
-    let measured = LEADING.into_iter().find_map(|name| {
-        let latency = report.total.latencies.get(name)?;
-        (latency.count > 0).then_some((name, latency))
-    });
-    if let Some((name, latency)) = measured {
+    if let Some((name, latency)) = leading(&report.total) {
         parts.push(format!(
             "{name} p50 {} p99 {} max {} ms",
             milliseconds(latency.p50_us),
@@ -89,6 +86,75 @@ pub(super) fn headline(report: &Report) -> String {
         format!("{failed} failed, {dropped} dropped")
     });
     format!("{}: {}", report.verdict.outcome.word(), parts.join(" · "))
+}
+
+/// A figure that a page shows large.
+#[derive(Debug, serde::Serialize)]
+pub(super) struct Card {
+    name: &'static str,
+    value: String,
+    unit: String,
+    /// `bad`, or nothing.
+    mood: &'static str,
+}
+
+/// What a page shows first.
+pub(super) fn cards(report: &Report) -> Vec<Card> {
+    let total = &report.total;
+    let of = |name, part: u64, whole: u64| Card {
+        name,
+        value: grouped(part),
+        unit: format!("of {}", grouped(whole)),
+        mood: if part < whole { "bad" } else { "" },
+    };
+    let mut cards = Vec::new();
+    let (due, begun) = (
+        counted(total, count::DUE),
+        counted(total, count::CONNECTIONS),
+    );
+    if due > 0 {
+        cards.push(of(
+            "messages answered",
+            counted(total, count::ANSWERED),
+            due,
+        ));
+    }
+    if begun > 0 {
+        cards.push(of(
+            "connections opened",
+            counted(total, count::OPENED),
+            begun,
+        ));
+    }
+    if let Some((name, latency)) = leading(total) {
+        let times = [
+            ("p50", latency.p50_us),
+            ("p99", latency.p99_us),
+            ("longest", latency.max_us),
+        ];
+        cards.extend(times.map(|(what, us)| Card {
+            name: what,
+            value: milliseconds(us),
+            unit: format!("ms, {name}"),
+            mood: "",
+        }));
+    }
+    let wrong = [
+        ("lost", count::LOST),
+        ("answered twice", count::DUPLICATES),
+        ("out of order", count::REORDERED),
+        ("connections dropped", count::DROPPED),
+    ];
+    cards.extend(wrong.map(|(name, of)| {
+        let number = counted(total, of);
+        Card {
+            name,
+            value: grouped(number),
+            unit: String::new(),
+            mood: if number > 0 { "bad" } else { "" },
+        }
+    }));
+    cards
 }
 
 /// Where, when and on what it ran.
@@ -231,9 +297,12 @@ pub(super) fn codes(report: &Report) -> Table {
 }
 
 pub(super) fn phases(report: &Report) -> Table {
+    // One latency for all rows: a column compares like with like.
+    let leading = leading(&report.total).map_or(latency::REPLY, |(name, _)| name);
+    let times = ["p50", "p99"].map(|what| format!("{leading} {what}, ms"));
+    let [p50, p99] = &times;
     let columns = [
-        "phase", "began", "took", "begun", "due", "answered", "lost", "errors", "p50, ms",
-        "p99, ms",
+        "phase", "began", "took", "begun", "due", "answered", "lost", "errors", p50, p99,
     ];
     let rows = report.phases.iter().map(|phase| {
         let measures = &phase.measures;
@@ -253,7 +322,7 @@ pub(super) fn phases(report: &Report) -> Table {
             grouped(counted(measures, count::DUE)),
             grouped(counted(measures, count::ANSWERED)),
             grouped(counted(measures, count::LOST)),
-            grouped(measures.errors.values().sum()),
+            grouped(errors(measures)),
             time(|latency| latency.p50_us),
             time(|latency| latency.p99_us),
         ]
@@ -297,6 +366,14 @@ pub(super) fn machinery(report: &Report) -> Table {
         .into_iter()
         .map(|(name, value)| vec![name.to_owned(), value]);
     table("generator and server", &["what", "value"], 1, rows)
+}
+
+/// The latency that stands for all of them.
+fn leading(measures: &Measures) -> Option<(&'static str, &Latency)> {
+    LEADING.into_iter().find_map(|name| {
+        let latency = measures.latencies.get(name)?;
+        (latency.count > 0).then_some((name, latency))
+    })
 }
 
 pub(super) fn counted(measures: &Measures, name: &str) -> u64 {

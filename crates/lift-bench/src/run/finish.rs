@@ -33,7 +33,7 @@ impl Facts {
         let target = target.map(String::as_str).unwrap_or_default();
         Self {
             target: target.split('?').next().unwrap_or_default().to_owned(),
-            began: Timestamp::now().to_string(),
+            began: Timestamp::now().strftime("%FT%TZ").to_string(),
         }
     }
 }

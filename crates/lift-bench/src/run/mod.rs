@@ -66,6 +66,9 @@ pub enum Error {
     /// The scenario cannot work: correct it.
     #[error("{0}")]
     Scenario(String),
+    /// The scenario's own server does not start, or not again.
+    #[error("{0}")]
+    Server(String),
     /// No connection can be made to the server.
     #[error("cannot reach `{target}`")]
     Unreachable {
@@ -156,8 +159,8 @@ async fn parts(
                 &means.interrupt,
                 means.live.as_ref(),
             );
-            let (partials, ()) = tokio::join!(until(running, over), wrong(Instant::now()));
-            partials
+            let (partials, ()) = tokio::try_join!(until(running, over), wrong(Instant::now()))?;
+            Ok(partials)
         }
         _ => {
             let start = Instant::now() + LEAD;
@@ -168,8 +171,8 @@ async fn parts(
                 start,
                 site.words.subscribe(),
             );
-            let (partial, ()) = tokio::join!(until(running, over), wrong(start));
-            Ok(vec![partial?])
+            let (partial, ()) = tokio::try_join!(until(running, over), wrong(start))?;
+            Ok(vec![partial])
         }
     }
 }

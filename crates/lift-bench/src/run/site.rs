@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::future::join_all;
+use futures_util::future::try_join_all;
 use http::{Uri, uri::Authority};
 use tokio::{
     net::lookup_host,
@@ -54,7 +54,7 @@ impl Site {
             (Some(described), Some(target)) => {
                 let server = Server::start(described, target, Output::Null).await;
                 Some(Mutex::new(
-                    server.map_err(|error| Error::Scenario(server_error(&error)))?,
+                    server.map_err(|error| Error::Server(server_error(&error)))?,
                 ))
             }
             (Some(_), None) => {
@@ -84,12 +84,15 @@ impl Site {
     }
 
     /// Causes every fault of the server's and the network's in its phase, until the run is over.
+    ///
+    /// # Errors
+    /// The server does not start again.
     pub(super) async fn cause(
         &self,
         scenario: &Scenario,
         start: Instant,
         over: &CancellationToken,
-    ) {
+    ) -> Result<(), Error> {
         let mut began = start;
         let mut troubles = Vec::new();
         for phase in &scenario.phases {
@@ -103,9 +106,13 @@ impl Site {
             began = ends;
         }
         tokio::select! {
-            _ = join_all(troubles) => over.cancelled().await,
+            caused = try_join_all(troubles) => {
+                caused?;
+                over.cancelled().await;
+            }
             () = over.cancelled() => {}
         }
+        Ok(())
     }
 
     /// Looks at the server as long as it is asked to.
@@ -131,19 +138,22 @@ impl Site {
         }
     }
 
-    async fn one(&self, fault: &Fault, began: Instant, ends: Instant) {
+    async fn one(&self, fault: &Fault, began: Instant, ends: Instant) -> Result<(), Error> {
         match fault {
-            Fault::Kill(kill) => self.kill(kill, began, ends).await,
+            Fault::Kill(kill) => self.kill(kill, began, ends).await?,
             Fault::Run(run) => command(run, began, ends).await,
             Fault::Network(network) => self.network(network, began, ends).await,
             Fault::Stall(stall) => self.stall(stall, began).await,
             // Each part cuts its own clients.
             Fault::Cut(_) => {}
         }
+        Ok(())
     }
 
-    async fn kill(&self, kill: &Kill, began: Instant, ends: Instant) {
-        let Some(server) = &self.server else { return };
+    async fn kill(&self, kill: &Kill, began: Instant, ends: Instant) -> Result<(), Error> {
+        let Some(server) = &self.server else {
+            return Ok(());
+        };
         let mut at = began + kill.at;
         while at < ends {
             sleep_until(at.into()).await;
@@ -151,14 +161,15 @@ impl Site {
             self.tell(Word::Killed);
             server.kill().await;
             tokio::time::sleep(kill.down).await;
-            if let Err(error) = server.start_again().await {
-                tracing::error!(error = %server_error(&error), "the server did not start again");
-                return;
-            }
+            server
+                .start_again()
+                .await
+                .map_err(|error| Error::Server(server_error(&error)))?;
             self.tell(Word::Back);
-            let Some(every) = kill.every else { return };
+            let Some(every) = kill.every else { break };
             at = Instant::now().max(at + every);
         }
+        Ok(())
     }
 
     async fn network(&self, network: &Network, began: Instant, ends: Instant) {

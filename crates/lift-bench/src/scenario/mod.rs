@@ -140,7 +140,7 @@ pub struct Phase {
     pub ramp_to: Option<f64>,
     /// Connections after which no more start; those that ended are replaced.
     pub hold: Option<u32>,
-    /// The one behaviour of clients that start here, instead of all by their weights.
+    /// The one behaviour of clients that start and of messages that are sent here, instead of all by their weights.
     pub behaviour: Option<String>,
     /// What goes wrong.
     #[serde(default)]

@@ -142,7 +142,7 @@ impl Scenario {
         for fault in &phase.faults {
             check_fault(fault, self.server.is_some())?;
         }
-        Ok(())
+        check_networks(phase)
     }
 }
 
@@ -216,6 +216,34 @@ fn check_fault(fault: &Fault, has_server: bool) -> Result<(), Problem> {
             Ok(())
         }
     }
+}
+
+/// There is one network, which one fault at a time makes bad.
+fn check_networks(phase: &Phase) -> Result<(), Problem> {
+    let networks = phase.faults.iter().filter_map(|fault| match fault {
+        Fault::Network(network) => Some(network),
+        Fault::Cut(_) | Fault::Stall(_) | Fault::Kill(_) | Fault::Run(_) => None,
+    });
+    let mut times: Vec<_> = networks
+        .map(|network| {
+            (
+                network.at,
+                network
+                    .lasts
+                    .map_or(phase.duration, |lasts| network.at + lasts),
+            )
+        })
+        .collect();
+    times.sort();
+    let overlap = times
+        .windows(2)
+        .any(|pair| matches!(pair, [(_, ends), (begins, _)] if begins < ends));
+    if overlap {
+        return Err(Problem::of(
+            "two of its `network` faults overlap: make them one, or one follow the other",
+        ));
+    }
+    Ok(())
 }
 
 fn within(place: &str, problem: Problem) -> Problem {

@@ -1,12 +1,12 @@
 //! Nothing comes in, a report as a run leaves it goes out.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use lift_bench::report::{
     Generator, Judged, Latency, Machine, Measures, Moment, PhaseReport, Report, ServerUse, count,
     latency,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A latency whose half is `p50_us`.
 pub(crate) fn latency(count: u64, p50_us: u64) -> Latency {
@@ -145,4 +145,21 @@ pub(crate) fn judged(threshold: &str, measured: Option<&str>, held: bool) -> Jud
         measured: measured.map(str::to_owned),
         held,
     }
+}
+
+/// Holds a published schema against the types, or writes it anew where LOAD_SCHEMAS is `write`.
+pub(crate) fn written_to(path: &str, schema: &Value) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .join(path);
+    let text = format!("{}\n", serde_json::to_string_pretty(schema).unwrap());
+    if std::env::var_os("LOAD_SCHEMAS").is_some_and(|value| value == "write") {
+        std::fs::write(&file, text).unwrap();
+        return;
+    }
+    let published = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        published == text,
+        "{path} is stale: `cargo x schemas` writes it anew"
+    );
 }

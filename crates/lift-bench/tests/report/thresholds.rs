@@ -1,8 +1,12 @@
 //! Conditions come in; what is wrong with them, or whether a report keeps them, comes out.
 
-use lift_bench::{report::count, scenario::Scenario, threshold::Threshold};
+use lift_bench::{
+    report::{count, latency},
+    scenario::Scenario,
+    threshold::Threshold,
+};
 
-use crate::sample::{judged, latency, report};
+use crate::sample::{self, judged, report};
 
 const SCENARIO: &str = "
 name: two
@@ -27,7 +31,7 @@ fn a_condition_is_judged_by_what_was_measured() {
     let talker = report.behaviours.get_mut("talker").unwrap();
     talker
         .latencies
-        .insert("reply".to_owned(), latency(300_000, 900));
+        .insert("reply".to_owned(), sample::latency(300_000, 900));
     for (text, measured, held) in [
         ("reply.p99 < 100ms", Some("3.2ms"), true),
         ("reply.p99 < 3.2ms", Some("3.2ms"), false),
@@ -99,95 +103,98 @@ fn nothing_in_a_measure_rounds_a_broken_share_up() {
     );
 }
 
+/// Conditions that cannot be, and what is said of them.
+const REFUSED: [(&str, &str); 25] = [
+    (
+        "reply.p99",
+        "it has no `<`, `<=`, `>`, `>=` or `==`: write `reply.p99 < 100ms`",
+    ),
+    (
+        "",
+        "it has no `<`, `<=`, `>`, `>=` or `==`: write `reply.p99 < 100ms`",
+    ),
+    ("errors = 0", "`=` is no comparison: write `==`"),
+    (
+        "errors <> 0",
+        "it has an operator that is none of `<`, `<=`, `>`, `>=`, `==`",
+    ),
+    (
+        "reply.p98 < 1ms",
+        "there is no metric `reply.p98`; did you mean `reply.p99`?",
+    ),
+    (
+        "repply.p99 < 1ms",
+        "there is no metric `repply.p99`; did you mean `reply.p99`?",
+    ),
+    (
+        "message.lost == 0",
+        "there is no metric `message.lost`; did you mean `messages.lost`?",
+    ),
+    (
+        "error == 0",
+        "there is no metric `error`; did you mean `errors`?",
+    ),
+    (
+        "reply < 1ms",
+        "there is no metric `reply`; did you mean `reply.p99`?",
+    ),
+    ("closes.70000 == 0", "there is no metric `closes.70000`"),
+    ("zzz < 1", "there is no metric `zzz`"),
+    ("reply.p99 < reply{raw.p99", "`reply{raw.p99` has no `}`"),
+    (
+        "reply{raw}[talk].p99 < 1ms",
+        "`reply{raw}[talk].p99` names two parts of a run; a metric is of one behaviour or of one phase",
+    ),
+    (
+        "reply.p99 < 100",
+        "`reply.p99` is a time, and `100` has no unit: write `100ms`",
+    ),
+    (
+        "reply.p99 < 100%",
+        "`reply.p99` is a time, and `100%` is a share in `%`",
+    ),
+    (
+        "connections.reliability > 99",
+        "`connections.reliability` is a share in `%`, and `99` has no unit: write `99%`",
+    ),
+    (
+        "messages.lost < 5ms",
+        "`messages.lost` is a number, and `5ms` is a time",
+    ),
+    (
+        "reply.count < 5ms",
+        "`reply.count` is a number, and `5ms` is a time",
+    ),
+    (
+        "reply.p99 < 5min",
+        "`min` of `5min` is no unit: `us`, `ms`, `s`, `%` or none",
+    ),
+    (
+        "reply.p99 < -5ms",
+        "`-5ms` is no number with a unit and no metric: write `100ms`, `99.9%` or `0`",
+    ),
+    (
+        "reply.p99 < ",
+        "`` is no number with a unit and no metric: write `100ms`, `99.9%` or `0`",
+    ),
+    (
+        "reply.p99 < 1.2.3ms",
+        "`1.2.3ms` is no number with a unit and no metric: write `100ms`, `99.9%` or `0`",
+    ),
+    (
+        "reply.p99 < messages.lost",
+        "`reply.p99` is a time, and `messages.lost` is a number",
+    ),
+    (
+        "reply.p99 < connect.p99 + 3",
+        "`reply.p99` is a time, and `3` has no unit: write `3ms`",
+    ),
+    ("reply.p99 < inf", "there is no metric `inf`"),
+];
+
 #[test]
 fn a_condition_that_cannot_be_is_refused_with_what_is_wrong() {
-    for (text, said) in [
-        (
-            "reply.p99",
-            "it has no `<`, `<=`, `>`, `>=` or `==`: write `reply.p99 < 100ms`",
-        ),
-        (
-            "",
-            "it has no `<`, `<=`, `>`, `>=` or `==`: write `reply.p99 < 100ms`",
-        ),
-        ("errors = 0", "`=` is no comparison: write `==`"),
-        (
-            "errors <> 0",
-            "it has an operator that is none of `<`, `<=`, `>`, `>=`, `==`",
-        ),
-        (
-            "reply.p98 < 1ms",
-            "there is no metric `reply.p98`; did you mean `reply.p99`?",
-        ),
-        (
-            "repply.p99 < 1ms",
-            "there is no metric `repply.p99`; did you mean `reply.p99`?",
-        ),
-        (
-            "message.lost == 0",
-            "there is no metric `message.lost`; did you mean `messages.lost`?",
-        ),
-        (
-            "error == 0",
-            "there is no metric `error`; did you mean `errors`?",
-        ),
-        (
-            "reply < 1ms",
-            "there is no metric `reply`; did you mean `reply.max`?",
-        ),
-        ("closes.70000 == 0", "there is no metric `closes.70000`"),
-        ("zzz < 1", "there is no metric `zzz`"),
-        ("reply.p99 < reply{raw.p99", "`reply{raw.p99` has no `}`"),
-        (
-            "reply{raw}[talk].p99 < 1ms",
-            "`reply{raw}[talk].p99` names two parts of a run; a metric is of one behaviour or of one phase",
-        ),
-        (
-            "reply.p99 < 100",
-            "`reply.p99` is a time, and `100` has no unit: write `100ms`",
-        ),
-        (
-            "reply.p99 < 100%",
-            "`reply.p99` is a time, and `100%` is a share in `%`",
-        ),
-        (
-            "connections.reliability > 99",
-            "`connections.reliability` is a share in `%`, and `99` has no unit: write `99%`",
-        ),
-        (
-            "messages.lost < 5ms",
-            "`messages.lost` is a number, and `5ms` is a time",
-        ),
-        (
-            "reply.count < 5ms",
-            "`reply.count` is a number, and `5ms` is a time",
-        ),
-        (
-            "reply.p99 < 5min",
-            "`min` of `5min` is no unit: `us`, `ms`, `s`, `%` or none",
-        ),
-        (
-            "reply.p99 < -5ms",
-            "`-5ms` is no number with a unit and no metric: write `100ms`, `99.9%` or `0`",
-        ),
-        (
-            "reply.p99 < ",
-            "`` is no number with a unit and no metric: write `100ms`, `99.9%` or `0`",
-        ),
-        (
-            "reply.p99 < 1.2.3ms",
-            "`1.2.3ms` is no number with a unit and no metric: write `100ms`, `99.9%` or `0`",
-        ),
-        (
-            "reply.p99 < messages.lost",
-            "`reply.p99` is a time, and `messages.lost` is a number",
-        ),
-        (
-            "reply.p99 < connect.p99 + 3",
-            "`reply.p99` is a time, and `3` has no unit: write `3ms`",
-        ),
-        ("reply.p99 < inf", "there is no metric `inf`"),
-    ] {
+    for (text, said) in REFUSED {
         let error = Threshold::parse(text).unwrap_err();
         assert_eq!(error.to_string(), format!("`{}`: {said}", text.trim()));
     }
@@ -223,5 +230,49 @@ fn parts_that_the_scenario_does_not_have_are_refused_before_a_run() {
             checked.err().map(|error| error.to_string()).as_deref(),
             said
         );
+    }
+}
+
+#[test]
+fn the_page_names_every_metric_and_its_examples_are_conditions() {
+    let page = include_str!("../../../../docs/load-reports.md");
+    let row = |base: &str| {
+        page.lines()
+            .find(|line| line.starts_with(&format!("| `{base}")))
+    };
+    for name in count::ALL {
+        let (base, end) = name.split_once('.').unwrap();
+        let row = row(base).unwrap_or_else(|| panic!("no row of {base}"));
+        let named = row.contains(&format!("`{name}`")) || row.contains(&format!("`.{end}`"));
+        assert!(named, "{name} is not in {row}");
+    }
+    for name in latency::ALL {
+        assert!(page.contains(&format!("`{name}`")), "{name}");
+    }
+    let (_, examples) = page.split_once("```yaml\nthresholds:\n").unwrap();
+    let (examples, _) = examples.split_once("```").unwrap();
+    let examples: Vec<_> = examples
+        .lines()
+        .map(|line| line.trim_start_matches("  - "))
+        .collect();
+    assert_eq!(examples.len(), 5);
+    for example in examples {
+        Threshold::parse(example).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+#[test]
+fn every_metric_that_is_suggested_is_one() {
+    // A name that is like nothing has no suggestion; one letter more than each has it.
+    for name in count::ALL {
+        let refused = Threshold::parse(&format!("{name}x == 0")).unwrap_err();
+        assert_eq!(refused.suggestion.as_deref(), Some(name));
+        assert!(Threshold::parse(&format!("{name} == 0")).is_ok(), "{name}");
+    }
+    for name in latency::ALL {
+        for statistic in ["p50", "p90", "p95", "p99", "p999", "min", "mean", "max"] {
+            let text = format!("{name}.{statistic} < 1s");
+            assert!(Threshold::parse(&text).is_ok(), "{text}");
+        }
     }
 }

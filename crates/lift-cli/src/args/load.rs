@@ -19,7 +19,8 @@ a second one ends at once.
 
 A scenario that has `tokens` needs the key that the server knows: --data-dir is the data directory of
 the server on this machine. A scenario that has `server` starts it with STREAMER_DATA_DIR set to that
-directory; without --data-dir it is a new one, which is removed after the run.";
+directory, and looks for its program where this one is before the PATH. Without --data-dir that
+directory is a new one, which is removed after the run.";
 
 /// `lift load`.
 #[derive(Debug, Group)]

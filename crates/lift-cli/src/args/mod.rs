@@ -8,12 +8,16 @@ use clap::{
 };
 use streamer::auth::Algorithm;
 
+mod cost;
 pub mod dev;
 mod load;
+mod report;
 mod smoke;
 mod upkeep;
 
+pub use cost::{Allowed, Billed, CostArgs};
 pub use load::LoadArgs;
+pub use report::{CompareArgs, ReportArgs, ReportCommand, ShowArgs};
 pub use smoke::SmokeArgs;
 pub use upkeep::{
     BackupArgs, CompletionsArgs, DoctorArgs, ExplainArgs, ManArgs, Shell, StoppedStoreArgs,
@@ -29,7 +33,7 @@ Exit status:
   0    done as asked
   1    a message was refused, a request failed or was cancelled, a check failed, a file could not be used
   2    the command line, or a value in it, cannot work
-  3    an expected message, or an answer, did not come in time; a threshold of a load does not hold
+  3    an expected message, or an answer, did not come in time; a threshold of a load does not hold, or a cost is above what was allowed
   4    no connection could be made
   5    the server refused the connection (401, 403, 404 and the like)
   130  interrupted with Ctrl-C
@@ -84,9 +88,15 @@ pub enum Command {
     /// Check that a deployment of Streamer works, here or on AWS; exits with 1 if a check failed.
     #[command(after_help = format!("{}\n\n{EXIT_STATUS}", smoke::SMOKE_EXAMPLES))]
     Smoke(SmokeArgs),
+    /// Price a load scenario as a bill of AWS, and hold it to AWS's quotas, without running it.
+    #[command(after_help = format!("{}\n\n{EXIT_STATUS}", cost::COST_EXAMPLES))]
+    Cost(CostArgs),
     /// Put a scenario's load on a server and report; exits with 3 if a threshold does not hold.
     #[command(after_help = format!("{}\n\n{EXIT_STATUS}", load::LOAD_EXAMPLES))]
     Load(LoadArgs),
+    /// Show the report of a load test in another form, or compare reports.
+    #[command(after_help = format!("{}\n\n{EXIT_STATUS}", report::REPORT_EXAMPLES))]
+    Report(ReportArgs),
     /// Make and read the tokens of one machine.
     #[command(after_help = format!("{TOKEN_EXAMPLES}\n\n{EXIT_STATUS}"))]
     Token(TokenArgs),

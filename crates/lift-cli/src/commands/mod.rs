@@ -8,7 +8,10 @@ mod person;
 mod texts;
 mod job;
 pub(crate) mod smoke;
+pub(crate) mod cost;
 pub(crate) mod load;
+
+pub(crate) mod report;
 pub(crate) mod token;
 pub(crate) mod store;
 pub(crate) mod doctor;

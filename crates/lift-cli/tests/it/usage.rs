@@ -110,6 +110,7 @@ fn help_and_readme_show_every_exit_status() {
         "",
         "ws",
         "smoke",
+        "cost",
         "token",
         "store",
         "store inspect",

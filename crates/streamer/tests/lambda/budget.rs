@@ -2,7 +2,6 @@
 //! allows the calls that were made and no others.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 
 use lift_dev::feed::Entry;
 use lift_dev::plan::Effect;
@@ -13,6 +12,7 @@ use streamer_client::request::Request;
 use tokio::time::timeout;
 
 use crate::asking::{aggregate, asked, completed, ended, rows};
+use crate::counts::{self, Counted, Counts};
 use crate::relay::{Call, Fault, Seen};
 use crate::world::{DEADLINE, Relays, Setup, World};
 
@@ -52,29 +52,6 @@ const UNSEEN: [(&str, &str, &str); 19] = [
     ("ProcessorFunction", "s3:AbortMultipartUpload", "bucket/*"),
 ];
 
-const HEAD: &str = "| event | Lambda invokes | DynamoDB calls | units | posts | other |\n|---|---|---|---|---|---|\n";
-
-/// What one event cost.
-#[derive(Debug, Default)]
-struct Cost {
-    invokes: BTreeMap<String, usize>,
-    dynamodb: BTreeMap<String, usize>,
-    units: f64,
-    posts: usize,
-    starts: usize,
-    s3: BTreeMap<String, usize>,
-}
-
-impl Cost {
-    fn dynamodb(&self) -> usize {
-        self.dynamodb.values().sum()
-    }
-
-    fn invokes(&self) -> usize {
-        self.invokes.values().sum()
-    }
-}
-
 /// Whether a function has answered, to anything but the clock.
 fn answered(entry: &Entry, name: &str) -> bool {
     matches!(entry, Entry::Invocation { function, cause, .. } if function == name && cause != "schedule")
@@ -86,7 +63,8 @@ struct Meter {
     relays: Relays,
     invoked: BTreeMap<String, usize>,
     needs: BTreeSet<Need>,
-    table: String,
+    logged: usize,
+    counts: Counts,
 }
 
 impl Meter {
@@ -97,7 +75,8 @@ impl Meter {
             relays,
             invoked: BTreeMap::new(),
             needs: BTreeSet::new(),
-            table: String::new(),
+            logged: 0,
+            counts: Counts::default(),
         })
     }
 
@@ -118,7 +97,7 @@ impl Meter {
     }
 
     /// Waits until so many invocations have ended since the last event, then counts what they did.
-    async fn cost(&mut self, event: &str, invokes: &[(&str, usize)]) -> Cost {
+    async fn cost(&mut self, event: &str, invokes: &[(&str, usize)]) -> Counted {
         let before = self.invoked.clone();
         let wanted: BTreeMap<_, _> = invokes.iter().map(|(name, n)| (*name, *n)).collect();
         let (world, names) = (&self.world, wanted.clone());
@@ -129,18 +108,17 @@ impl Meter {
             })
         };
         world.until(event, ended).await;
-        let mut cost = Cost {
+        let mut cost = Counted {
             invokes: self.invokes(),
-            ..Cost::default()
+            ..Counted::default()
         };
-        let swept = |seen: &Seen| event != "sweeper pass" && seen.by.ends_with("SweeperFunction");
+        let swept = |seen: &Seen| event != "sweep" && seen.by.ends_with("SweeperFunction");
         for seen in self.relays.dynamodb.seen() {
             let needs = dynamodb(&seen);
             if swept(&seen) {
                 continue;
             }
-            cost.units += seen.units;
-            *cost.dynamodb.entry(seen.operation.clone()).or_default() += 1;
+            cost.call(&seen);
             self.needs.extend(needs);
         }
         for seen in self.relays.lambda.seen() {
@@ -148,17 +126,24 @@ impl Meter {
             self.needs.insert(started(&seen));
         }
         for seen in self.relays.posts.seen() {
-            cost.posts += usize::from(!swept(&seen));
+            if !swept(&seen) {
+                cost.posts += 1;
+                cost.post_bytes += seen.body.len();
+            }
             self.needs.insert(posted(&seen));
         }
         for seen in self.relays.s3.seen() {
-            let needs = s3(&seen);
-            for (_, action, _) in &needs {
-                *cost.s3.entry(action.clone()).or_default() += 1;
-            }
-            self.needs.extend(needs);
+            cost.object(&seen);
+            self.needs.extend(s3(&seen));
         }
-        self.row(event, &cost);
+        let log = self.world.log();
+        cost.log_bytes = log
+            .iter()
+            .skip(self.logged)
+            .map(|line| counts::warm_bytes(line))
+            .sum();
+        self.logged = log.len();
+        self.counts.events.insert(event.to_owned(), cost.clone());
         let invoked: BTreeMap<_, _> = cost.invokes.iter().map(|(k, v)| (k.as_str(), *v)).collect();
         assert_eq!(invoked, wanted, "{event}: {cost:?}");
         cost
@@ -172,26 +157,6 @@ impl Meter {
         needs.extend(self.relays.lambda.seen().iter().map(started));
         needs.extend(self.relays.posts.seen().iter().map(posted));
         needs
-    }
-
-    fn row(&mut self, event: &str, cost: &Cost) {
-        let named = |counts: &BTreeMap<String, usize>| {
-            let named = counts.iter().map(|(name, n)| format!("{n} {name}"));
-            named.collect::<Vec<_>>().join(", ")
-        };
-        let mut other = cost.s3.clone();
-        if cost.starts > 0 {
-            other.insert("Event invoke".to_owned(), cost.starts);
-        }
-        let row = [
-            event.to_owned(),
-            cost.invokes().to_string(),
-            format!("{}: {}", cost.dynamodb(), named(&cost.dynamodb)),
-            format!("{}", cost.units),
-            cost.posts.to_string(),
-            named(&other),
-        ];
-        writeln!(self.table, "| {} |", row.join(" | ")).unwrap();
     }
 }
 
@@ -358,20 +323,20 @@ async fn what_each_event_costs_is_within_its_budget() {
     meter.relays.s3.seen();
 
     let client = meter.world.client("ada").await;
-    let cost = meter.cost("`$connect`", &CONNECT).await;
+    let cost = meter.cost("connect", &CONNECT).await;
     assert_eq!((cost.dynamodb(), cost.posts), (1, 0));
 
     let said = json!([1]);
     let echoing = client.call("echo", &said, Terms::default());
     timeout(DEADLINE, echoing).await.unwrap().unwrap();
-    let cost = meter.cost("sync message", &[GATEWAY]).await;
+    let cost = meter.cost("answered", &[GATEWAY]).await;
     assert_eq!((cost.dynamodb(), cost.posts), (0, 0));
 
     let payload = aggregate("sales.csv", "kinds.csv");
     let mut told = client.tap();
     let mut request = submitted(&client, "process_data", &payload, "k1").await;
     completed(&mut request).await;
-    let cost = meter.cost("async request", &TASK).await;
+    let cost = meter.cost("process_data", &TASK).await;
     let mut progress = 0;
     while let Ok(text) = told.try_recv() {
         progress += usize::from(text.contains(r#""type":"progress""#));
@@ -385,43 +350,41 @@ async fn what_each_event_costs_is_within_its_budget() {
     assert!(again.is_duplicate());
     // The client then asks for what was said of it.
     let twice = [("MessageFunction", 2)];
-    let cost = meter.cost("duplicate key, and its resume", &twice).await;
+    let cost = meter.cost("again", &twice).await;
     assert!(cost.dynamodb() <= 5, "{cost:?}");
 
     of_control(&mut meter, &client, &request).await;
     of_others(&mut meter, &client).await;
     client.close().await;
-    let cost = meter
-        .cost("`$disconnect`", &[("DisconnectFunction", 1)])
-        .await;
+    let cost = meter.cost("disconnect", &[("DisconnectFunction", 1)]).await;
     assert_eq!((cost.dynamodb(), cost.posts), (1, 0));
-    let (mut table, mut needs) = (meter.table, meter.needs);
+    let (mut counts, mut needs) = (meter.counts, meter.needs);
     meter.world.stop().await;
 
     let (world, rest) = with_limits().await.unwrap();
-    table.push_str(&rest.0);
+    counts.events.extend(rest.0.events);
+    counts.memory_mb = world.memory.clone();
     needs.extend(rest.1);
-    println!("{HEAD}{table}");
+    println!("{}", counts::table(&counts));
     check_roles(&world, &needs);
     world.stop().await;
+    counts::check(counts);
 }
 
 async fn of_control(meter: &mut Meter, client: &Client, request: &Request) {
     let id = request.id().clone();
     client.get(&id).await.unwrap();
-    let cost = meter.cost("`request.get`", &[GATEWAY]).await;
+    let cost = meter.cost("request.get", &[GATEWAY]).await;
     assert_eq!((cost.dynamodb(), cost.posts), (1, 0));
     client.list(&Default::default()).await.unwrap();
-    let cost = meter.cost("`request.list`", &[GATEWAY]).await;
+    let cost = meter.cost("request.list", &[GATEWAY]).await;
     assert_eq!((cost.dynamodb(), cost.posts), (1, 0));
     client.cancel(&id).await.unwrap();
-    let cost = meter
-        .cost("`request.cancel` of an ended request", &[GATEWAY])
-        .await;
+    let cost = meter.cost("request.cancel", &[GATEWAY]).await;
     assert!(cost.dynamodb() <= 1 && cost.posts <= 8, "{cost:?}");
     client.resume(&id, 0).await.unwrap();
     // Attached in one write; what is told is read anew, since it may have gone on meanwhile.
-    let cost = meter.cost("`request.resume` of one", &[GATEWAY]).await;
+    let cost = meter.cost("request.resume", &[GATEWAY]).await;
     assert!(cost.dynamodb() <= 2, "{cost:?}");
 
     let mut large = aggregate("sales.csv", "large.csv");
@@ -433,36 +396,36 @@ async fn of_control(meter: &mut Meter, client: &Client, request: &Request) {
         .insert(0, filter);
     let mut request = submitted(client, "process_data", &large, "k2").await;
     completed(&mut request).await;
-    let cost = meter.cost("… with a payload over 4 KiB", &TASK).await;
+    let cost = meter.cost("process_data_large", &TASK).await;
     assert!(cost.dynamodb() <= 7, "{cost:?}");
 
     meter.world.invoke("SweeperFunction", "{}").await.unwrap();
-    let cost = meter.cost("sweeper pass", &[("SweeperFunction", 1)]).await;
+    let cost = meter.cost("sweep", &[("SweeperFunction", 1)]).await;
     assert!(cost.dynamodb() >= 16, "{cost:?}");
 }
 
 async fn of_others(meter: &mut Meter, client: &Client) {
     let reporter = meter.world.reporter("eve").await;
-    meter.cost("`$connect` of another", &CONNECT).await;
+    meter.cost("connect of another", &CONNECT).await;
     let day = json!({"from": "2026-01-01", "to": "2026-01-02", "output": {"name": "report.csv"}});
     let mut request = submitted(&reporter, "generate_report", &day, "k3").await;
     completed(&mut request).await;
-    let cost = meter.cost("`generate_report` of two days", &TASK).await;
+    let cost = meter.cost("generate_report", &TASK).await;
     assert!(cost.dynamodb() <= 8, "{cost:?}");
     reporter.close().await;
     let leaving = [("DisconnectFunction", 1)];
-    meter.cost("`$disconnect` of another", &leaving).await;
+    meter.cost("disconnect of another", &leaving).await;
 
     let items = json!([{"op": "create", "key": "a", "record": {}}, {"op": "delete", "key": "b"}]);
     let changes = json!({"collection": "c", "items": items, "output": {"name": "done.ndjson"}});
     let mut request = submitted(client, "bulk_operation", &changes, "k5").await;
     completed(&mut request).await;
-    let cost = meter.cost("`bulk_operation` of two changes", &TASK).await;
+    let cost = meter.cost("bulk_operation", &TASK).await;
     assert!(cost.dynamodb() <= 11, "{cost:?}");
     let export = json!({"collection": "c", "output": {"name": "c.ndjson"}});
     let mut request = submitted(client, "export_collection", &export, "k6").await;
     completed(&mut request).await;
-    meter.cost("`export_collection` of one record", &TASK).await;
+    meter.cost("export_collection", &TASK).await;
 
     // The processor is not started before it is cancelled.
     let mut held = meter.relays.lambda.hold(|_| true);
@@ -477,9 +440,7 @@ async fn of_others(meter: &mut Meter, client: &Client) {
         ("DispatchFunction", 1),
         ("ProcessorFunction", 1),
     ];
-    let cost = meter
-        .cost("request that waits, and its cancel", &cancelling)
-        .await;
+    let cost = meter.cost("cancelled", &cancelling).await;
     assert!(cost.dynamodb() <= 6, "{cost:?}");
 }
 
@@ -522,7 +483,7 @@ async fn of_the_sweeper(meter: &Meter, client: &Client) {
 }
 
 /// The same where rates and numbers of connections are limited, and where things go wrong.
-async fn with_limits() -> Option<(World, (String, BTreeSet<Need>))> {
+async fn with_limits() -> Option<(World, (Counts, BTreeSet<Need>))> {
     let setup = Setup {
         replaced: vec![
             (
@@ -544,12 +505,7 @@ async fn with_limits() -> Option<(World, (String, BTreeSet<Need>))> {
     let (text, _) = rows(3_000);
     meter.world.put("sales.csv", text).await;
     let client = meter.world.client("ada").await;
-    let cost = meter
-        .cost(
-            "`$connect` with a rate and a number of connections",
-            &CONNECT,
-        )
-        .await;
+    let cost = meter.cost("connect_limited", &CONNECT).await;
     // A user's first lease is two updates.
     assert!(cost.dynamodb() <= 4, "{cost:?}");
     let said = json!([1]);
@@ -558,11 +514,11 @@ async fn with_limits() -> Option<(World, (String, BTreeSet<Need>))> {
         timeout(DEADLINE, echoing).await.unwrap().unwrap();
     }
     let cost = meter
-        .cost("5 sync messages with a rate", &[("MessageFunction", 5)])
+        .cost("answered_limited", &[("MessageFunction", 5)])
         .await;
     assert!(cost.dynamodb() <= 2, "one lease of tokens: {cost:?}");
 
     of_the_sweeper(&meter, &client).await;
     let needs = meter.uncounted();
-    Some((meter.world, (meter.table, needs)))
+    Some((meter.world, (meter.counts, needs)))
 }

@@ -17,6 +17,7 @@ mod asking;
 mod budget;
 mod clocks;
 mod collections;
+mod counts;
 mod deadline;
 mod environment;
 mod events;

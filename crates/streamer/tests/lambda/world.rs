@@ -77,6 +77,8 @@ pub(crate) struct World {
     happened: Arc<Mutex<Vec<Entry>>>,
     /// What each function may do.
     pub(crate) roles: BTreeMap<String, Vec<Statement>>,
+    /// MB of memory of each function.
+    pub(crate) memory: BTreeMap<String, u32>,
     _s3: S3,
     local: Local,
 }
@@ -133,6 +135,8 @@ impl World {
         let functions = plan.functions.iter();
         let roles = functions.map(|it| (it.name.clone(), it.statements.clone()));
         let roles = roles.collect();
+        let memory = plan.functions.iter();
+        let memory = memory.map(|it| (it.name.clone(), it.memory_mb)).collect();
         let mut settings = Settings::new(home.path());
         settings.speed = NonZeroU32::new(setup.speed).unwrap();
         settings.dynamodb = Some(local.client(REGION).unwrap());
@@ -161,6 +165,7 @@ impl World {
             running,
             happened,
             roles,
+            memory,
             _s3: s3,
             local,
         }
@@ -170,6 +175,16 @@ impl World {
     pub(crate) fn count(&self, is_it: impl Fn(&Entry) -> bool) -> usize {
         let happened = self.happened.lock().unwrap();
         happened.iter().filter(|entry| is_it(entry)).count()
+    }
+
+    /// What functions wrote to their logs so far.
+    pub(crate) fn log(&self) -> Vec<String> {
+        let happened = self.happened.lock().unwrap();
+        let lines = happened.iter().filter_map(|entry| match entry {
+            Entry::Log { line, .. } => Some(line.clone()),
+            _ => None,
+        });
+        lines.collect()
     }
 
     /// Waits until something holds.

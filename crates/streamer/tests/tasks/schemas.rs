@@ -26,6 +26,8 @@ fn written() -> BTreeMap<String, Value> {
     for entry in std::fs::read_dir(docs.join("schemas")).unwrap() {
         names.push(format!("schemas/{}", entry.unwrap().file_name().display()));
     }
+    // The load tester's own; its tests hold them.
+    names.retain(|name| !name.starts_with("schemas/load-"));
     let read = |name: String| {
         let text = std::fs::read_to_string(docs.join(&name)).unwrap();
         (name, serde_json::from_str(&text).unwrap())

@@ -29,6 +29,7 @@ pub(super) fn show(
         .collect();
     let lasts = ends.as_secs();
     let bar = (environment.draws() && !quiet).then(|| bar(lasts));
+    let mut told = None;
     let shown = async move {
         while moments.changed().await.is_ok() {
             let moment = moments.borrow_and_update().clone();
@@ -39,7 +40,12 @@ pub(super) fn show(
                     bar.set_position(moment.second.saturating_add(1).min(lasts));
                     bar.set_message(line(phase, &moment));
                 }
-                None if !quiet && moment.second % LINE_EVERY == 0 => {
+                // Several processes tell of the same second.
+                None if !quiet
+                    && moment.second % LINE_EVERY == 0
+                    && told != Some(moment.second) =>
+                {
+                    told = Some(moment.second);
                     say(&format!(
                         "{:>4} s · {}",
                         moment.second,

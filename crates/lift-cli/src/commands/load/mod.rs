@@ -102,8 +102,21 @@ impl Place {
             server
                 .environment
                 .insert(DATA_DIR_VARIABLE.to_owned(), shown);
+            beside(&mut server.command);
         }
         Ok(Self { dir, _made: made })
+    }
+}
+
+/// A program that is named without a path is first looked for where this one is.
+fn beside(command: &mut [String]) {
+    let Some(program) = command.first_mut().filter(|program| !program.contains('/')) else {
+        return;
+    };
+    let own = std::env::current_exe().ok();
+    let found = own.map(|own| own.with_file_name(&*program));
+    if let Some(found) = found.filter(|found| found.is_file()) {
+        *program = found.display().to_string();
     }
 }
 
@@ -260,6 +273,15 @@ fn failed(args: &LoadArgs, error: &RunError) -> Failure {
             Failure::new(
                 Exit::Usage,
                 format!("the scenario `{file}` cannot be used"),
+                problem,
+                help,
+            )
+        }
+        RunError::Server(problem) => {
+            let help = "run its command by hand to see what it says";
+            Failure::new(
+                Exit::Failed,
+                format!("the server of `{file}` does not run"),
                 problem,
                 help,
             )
