@@ -100,7 +100,10 @@ fn scenarios(folder: &Path) -> Result<Vec<(String, PathBuf)>, String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(io)? {
         let path = entry.map_err(io)?.path();
-        if path.extension().is_some_and(|extension| extension == "yaml") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "yaml")
+        {
             let name = path.file_stem().unwrap_or_default().to_string_lossy();
             found.push((name.into_owned(), path));
         }
@@ -120,28 +123,27 @@ fn build(host: Host) -> Result<Built, String> {
     let given = env::var_os("LOAD_PROFILE").map(|name| name.to_string_lossy().into_owned());
     let profile = given.as_deref().unwrap_or("release");
     let folder = target()?.join(profile);
-    let cargo = format!("cargo build --profile {profile}");
-    run(&format!("{cargo} -p lift-cli --bin lift"))?;
-    match (host, &given) {
-        (Host::Machine, _) => run(&format!("{cargo} -p streamer-server --bin streamer"))?,
-        (Host::Lambda, _) => {
-            run(&format!("{cargo} -p lift-cli --example lambda_host"))?;
-            steps::foreign()?;
+    // One call for what is built together, so that both have the same features of the same crates.
+    let wanted = match (host, &given) {
+        (Host::Machine, _) => "-p streamer-server --bin streamer",
+        (Host::Lambda, None) => "--example lambda_host",
+        (Host::Lambda, Some(_)) => {
+            "--example lambda_host -p streamer --features streamer/lambda --bin bootstrap"
         }
-    }
+    };
+    run(&format!(
+        "cargo build --profile {profile} -p lift-cli --bin lift {wanted}"
+    ))?;
     let bootstrap = match (host, &given) {
         (Host::Lambda, None) => {
             package::run_package()?;
             target()?.join("lambda/bootstrap")
         }
-        (Host::Lambda, Some(_)) => {
-            run(&format!(
-                "{cargo} -p streamer --no-default-features --features lambda --bin bootstrap"
-            ))?;
-            folder.join("bootstrap")
-        }
-        (Host::Machine, _) => PathBuf::new(),
+        (Host::Lambda, Some(_)) | (Host::Machine, _) => folder.join("bootstrap"),
     };
+    if host == Host::Lambda {
+        steps::foreign()?;
+    }
     Ok(Built { folder, bootstrap })
 }
 

@@ -67,7 +67,11 @@ async fn objects(time: Duration) -> Result<()> {
         all += f64::from(done??);
     }
     println!("moto's S3 by itself, {CLIENTS} clients:");
-    println!("  {:10} {:>6.0}/s", "PutObject", all / started.elapsed().as_secs_f64());
+    println!(
+        "  {:10} {:>6.0}/s",
+        "PutObject",
+        all / started.elapsed().as_secs_f64()
+    );
     Ok(())
 }
 

@@ -32,7 +32,10 @@ pub(crate) fn run(flags: &[String]) -> Result<io::Error> {
     )?;
     let mut command = Command::new(target.join("lift"));
     command.args(["dev", "--quiet", "--watch", "off", "--template"]);
-    command.arg(template).arg("--dynamodb").arg(variable(DYNAMODB)?);
+    command
+        .arg(template)
+        .arg("--dynamodb")
+        .arg(variable(DYNAMODB)?);
     for (name, value) in [
         ("JwtKey", key(&directory.join("keys"))?),
         ("S3Endpoint", variable(S3)?),

@@ -31,7 +31,8 @@ use std::process::ExitCode;
 
 type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
 
-const USAGE: &str = "usage: lambda_host over COMMAND… | gateway FLAGS… | kill ROLE | ceiling [SECONDS]";
+const USAGE: &str =
+    "usage: lambda_host over COMMAND… | gateway FLAGS… | kill ROLE | ceiling [SECONDS]";
 
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
