@@ -122,7 +122,8 @@ struct Built {
 fn build(host: Host) -> Result<Built, String> {
     let given = env::var_os("LOAD_PROFILE").map(|name| name.to_string_lossy().into_owned());
     let profile = given.as_deref().unwrap_or("release");
-    let folder = target()?.join(profile);
+    // Cargo keeps the profile `dev` in a folder of another name.
+    let folder = target()?.join(if profile == "dev" { "debug" } else { profile });
     // One call for what is built together, so that both have the same features of the same crates.
     let wanted = match (host, &given) {
         (Host::Machine, _) => "-p streamer-server --bin streamer",
