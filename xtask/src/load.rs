@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use crate::package;
-use crate::steps::{self, run, run_with, target};
+use crate::steps::{self, run_with, target};
 
 /// Where the reports of whole scenarios are kept; those of short ones go to the folder that cargo builds in.
 const REPORTS: &str = "docs/reports";
@@ -13,7 +13,7 @@ const REPORT_BYTES_MAX: u64 = 1_000_000;
 
 /// What the load is put on.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Host {
+enum Host {
     /// `streamer`, on one machine.
     Machine,
     /// The Lambda functions behind `lift dev`, with DynamoDB Local and moto's S3.
@@ -36,16 +36,20 @@ impl Host {
     }
 }
 
-/// Runs all scenarios of a host, or those that are named; `short` takes the short ones.
-pub(crate) fn load(host: Host, words: &[String]) -> Result<(), String> {
-    let (short, named): (Vec<_>, Vec<_>) = words.iter().partition(|word| *word == "short");
+/// Runs all scenarios of a host, or those that are named; `short` takes the short ones. The task's own name comes first.
+pub(crate) fn run(mut words: impl Iterator<Item = String>) -> Result<(), String> {
+    let host = match words.next().as_deref() {
+        Some("load-aws") => Host::Lambda,
+        _ => Host::Machine,
+    };
+    let (short, named): (Vec<_>, Vec<_>) = words.partition(|word| word == "short");
     let (from, to) = if short.is_empty() {
         (host.scenarios().to_owned(), PathBuf::from(REPORTS))
     } else {
         (host.scenarios().join("short"), target()?.join("reports"))
     };
     let mut scenarios = scenarios(&from)?;
-    scenarios.retain(|(name, _)| named.is_empty() || named.contains(&name));
+    scenarios.retain(|(name, _)| named.is_empty() || named.contains(name));
     if scenarios.is_empty() {
         return Err(format!("`{}` has none of these scenarios", from.display()));
     }
@@ -132,7 +136,7 @@ fn build(host: Host) -> Result<Built, String> {
             "--example lambda_host -p streamer --features streamer/lambda --bin bootstrap"
         }
     };
-    run(&format!(
+    steps::run(&format!(
         "cargo build --profile {profile} -p lift-cli --bin lift {wanted}"
     ))?;
     let bootstrap = match (host, &given) {

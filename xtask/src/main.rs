@@ -10,37 +10,31 @@ mod tidy;
 
 use std::process::ExitCode;
 
-use load::Host;
-
 const USAGE: &str = include_str!("usage.txt");
 
 fn main() -> ExitCode {
     let task = std::env::args().nth(1).unwrap_or_default();
-    let words: Vec<String> = std::env::args().skip(2).collect();
     let done = match task.as_str() {
         "test" => steps::test(),
         "tidy" => tidy::check(),
         "schemas" => steps::schemas(),
         "fuzz-smoke" => steps::fuzz_smoke(),
-        "fuzz" => fuzz::run(words.first().map(String::as_str)),
-        "counts" => counts::run(words.first().map(String::as_str)),
-        "figures" => figures::run(words.first().map(String::as_str)),
+        "fuzz" => fuzz::run(std::env::args().nth(2).as_deref()),
+        "counts" => counts::run(std::env::args().nth(2).as_deref()),
+        "figures" => figures::run(std::env::args().nth(2).as_deref()),
         "full" => steps::full(),
         "compatibility" => steps::compatibility(),
         "environment" => steps::environment(),
         "package" => package::run_package(),
         "aws" => steps::aws(),
         "aws-costs" => steps::aws_costs(),
-        "load" => load::load(Host::Machine, &words),
-        "load-aws" => load::load(Host::Lambda, &words),
+        "load" | "load-aws" => load::run(std::env::args().skip(1)),
         "telemetry" => steps::telemetry(),
         _ => Err(USAGE.trim_end().to_owned()),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    let Err(error) = done else {
+        return ExitCode::SUCCESS;
+    };
+    eprintln!("{error}");
+    ExitCode::FAILURE
 }
