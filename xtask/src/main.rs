@@ -3,6 +3,7 @@
 mod counts;
 mod figures;
 mod fuzz;
+mod load;
 mod package;
 mod steps;
 mod tidy;
@@ -27,14 +28,13 @@ fn main() -> ExitCode {
         "package" => package::run_package(),
         "aws" => steps::aws(),
         "aws-costs" => steps::aws_costs(),
+        "load" | "load-aws" => load::run(std::env::args().skip(1)),
         "telemetry" => steps::telemetry(),
         _ => Err(USAGE.trim_end().to_owned()),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    let Err(error) = done else {
+        return ExitCode::SUCCESS;
+    };
+    eprintln!("{error}");
+    ExitCode::FAILURE
 }

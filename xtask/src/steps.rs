@@ -175,10 +175,7 @@ pub(crate) fn schemas() -> Result<(), String> {
 /// The main job on Lambda's side: what CI runs with a debug build, with the packaged `bootstrap` and a million rows.
 pub(crate) fn aws() -> Result<(), String> {
     package::run_package()?;
-    foreign_clients()?;
-    if !Path::new("tests/dynamodb-local/jars").exists() {
-        return Err("DynamoDB Local is not here: it needs Java 17 and Maven".to_owned());
-    }
+    foreign()?;
     let bootstrap = target()?.join("lambda/bootstrap");
     run_with(
         "cargo test -p streamer --features lambda --test lambda -- journey:: cancel_that throttled",
@@ -187,6 +184,16 @@ pub(crate) fn aws() -> Result<(), String> {
             ("LAMBDA_ROWS", "1000000"),
         ],
     )
+}
+
+/// What the functions call besides ours, which must be there.
+pub(crate) fn foreign() -> Result<(), String> {
+    foreign_clients()?;
+    if Path::new("tests/dynamodb-local/jars").exists() {
+        Ok(())
+    } else {
+        Err("DynamoDB Local is not here: it needs Java 17 and Maven".to_owned())
+    }
 }
 
 /// What takes longer than CI has.

@@ -159,6 +159,8 @@ impl Site {
             sleep_until(at.into()).await;
             let mut server = server.lock().await;
             self.tell(Word::Killed);
+            // The part in this task writes it down before a client of it can find its connection lost.
+            tokio::task::yield_now().await;
             server.kill().await;
             tokio::time::sleep(kill.down).await;
             server

@@ -24,6 +24,7 @@ mod events;
 mod hostile;
 mod journey;
 mod killed;
+mod load;
 mod poison;
 mod races;
 mod records;

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use http::{Request, StatusCode};
 use lift_aws::s3::Bucket;
+use lift_bench::{Claims, Mint};
 use lift_dev::dynamodb::local::Local;
 use lift_dev::faults::Faults;
 use lift_dev::feed::{Entry, Feed};
@@ -262,19 +263,23 @@ impl World {
     }
 
     fn options(&self, tenant: &str, user: &str, permissions: Option<Vec<String>>) -> Options {
-        let keys = Keys::read(&self.home.path().join("keys")).unwrap();
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        let request = MintRequest {
-            sub: user.to_owned(),
-            tenant: Some(tenant.to_owned()),
-            permissions,
-            issuer: None,
-            audience: None,
-            expires_in: Duration::from_secs(3600),
-            now_ms: u64::try_from(now.unwrap().as_millis()).unwrap(),
-        };
-        let token = Token::fixed(mint(&keys, &request).unwrap());
-        Options::new(self.url.clone()).token(token)
+        let token = minted(&self.keys(), tenant, user, permissions);
+        Options::new(self.url.clone()).token(Token::fixed(token))
+    }
+
+    fn keys(&self) -> Keys {
+        Keys::read(&self.home.path().join("keys")).unwrap()
+    }
+
+    /// Where clients connect.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What signs the tokens of a load's clients.
+    pub(crate) fn minting(&self) -> Mint {
+        let keys = self.keys();
+        Arc::new(move |claims: &Claims| Ok(minted(&keys, &claims.tenant, &claims.sub, None)))
     }
 
     /// An object of `acme`.
@@ -329,6 +334,21 @@ fn kill(home: &Path, role: &str) -> usize {
         }
     }
     killed
+}
+
+/// A token that is valid for an hour.
+fn minted(keys: &Keys, tenant: &str, user: &str, permissions: Option<Vec<String>>) -> String {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let request = MintRequest {
+        sub: user.to_owned(),
+        tenant: Some(tenant.to_owned()),
+        permissions,
+        issuer: None,
+        audience: None,
+        expires_in: Duration::from_secs(3600),
+        now_ms: u64::try_from(now.unwrap().as_millis()).unwrap(),
+    };
+    mint(keys, &request).unwrap()
 }
 
 /// Makes the key of the tokens.
