@@ -63,6 +63,7 @@ pub(crate) fn test() -> Result<(), String> {
     run("cargo run --quiet -- demo --rows 300000")?;
     run("bash tests/readme.sh")?;
     run("bash tests/settle.sh")?;
+    run_with("cargo x load short", &[("LOAD_PROFILE", "dev")])?;
     if Command::new("cargo-deny").arg("--version").output().is_ok() {
         run("cargo deny check bans licenses sources")?;
     } else {
