@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::{env, fs};
 
 use crate::package;
@@ -136,9 +137,12 @@ fn build(host: Host) -> Result<Built, String> {
             "--example lambda_host -p streamer --features streamer/lambda --bin bootstrap"
         }
     };
-    steps::run(&format!(
-        "cargo build --profile {profile} -p lift-cli --bin lift {wanted}"
-    ))?;
+    let command = format!("cargo build --profile {profile} -p lift-cli --bin lift {wanted}");
+    match (&given, commit()) {
+        // What a report says of where it comes from; other builds are not made anew for each commit.
+        (None, Some(commit)) => run_with(&command, &[("LIFT_COMMIT", &commit)])?,
+        _ => steps::run(&command)?,
+    }
     let bootstrap = match (host, &given) {
         (Host::Lambda, None) => {
             package::run_package()?;
@@ -150,6 +154,16 @@ fn build(host: Host) -> Result<Built, String> {
         steps::foreign()?;
     }
     Ok(Built { folder, bootstrap })
+}
+
+/// The commit that is checked out, where there is one.
+fn commit() -> Option<String> {
+    let asked = Command::new("git")
+        .args(["rev-parse", "--short", "HEAD"])
+        .output()
+        .ok()?;
+    let commit = String::from_utf8(asked.stdout).ok()?;
+    asked.status.success().then(|| commit.trim().to_owned())
 }
 
 /// Where programs are looked for: scenarios name theirs without a place.
