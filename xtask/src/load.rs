@@ -156,10 +156,10 @@ fn build(host: Host) -> Result<Built, String> {
     Ok(Built { folder, bootstrap })
 }
 
-/// The commit that is checked out, where there is one.
+/// The commit that is checked out, where there is one, and whether the tree is as it was.
 fn commit() -> Option<String> {
     let asked = Command::new("git")
-        .args(["rev-parse", "--short", "HEAD"])
+        .args(["describe", "--always", "--dirty"])
         .output()
         .ok()?;
     let commit = String::from_utf8(asked.stdout).ok()?;

@@ -45,14 +45,13 @@ pub(crate) struct Keeper {
 }
 
 impl Diary {
-    /// Opens empty books for a run that starts at `start`; each second is told as it ends.
+    /// Opens the books of a run that starts at `start`; each second is told as it ends.
     pub(crate) fn open(
         start: Instant,
-        late_after: Duration,
+        books: Books,
         live: watch::Sender<Moment>,
     ) -> std::io::Result<(Self, Keeper)> {
         let (notes, written) = mpsc::sync_channel(NOTES_MAX);
-        let books = Books::new(micros(late_after));
         let unwritten = Arc::new(AtomicU64::new(0));
         let thread = std::thread::Builder::new()
             .name("books".to_owned())
@@ -80,7 +79,10 @@ impl Diary {
     /// Tells how late the generator began what was due, and nothing but itself held up.
     pub(crate) fn late(&self, due: Instant) {
         let late = Instant::now().saturating_duration_since(due);
-        self.note(Note::Lag { late: micros(late) });
+        self.note(Note::Lag {
+            at: self.at(due),
+            late: micros(late),
+        });
     }
 
     /// The time now.

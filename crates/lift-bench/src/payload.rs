@@ -33,7 +33,16 @@ pub(crate) struct Known<'a> {
 #[derive(Debug)]
 pub(crate) enum Template {
     Fixed(String),
-    Varied(Box<Environment<'static>>),
+    Varied(Box<Environment<'static>>, Ids),
+}
+
+/// What a template's `id` looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ids {
+    /// So that it is found in whatever text a server answers.
+    Marked,
+    /// As the `id` of a message of Streamer's protocol.
+    Bare,
 }
 
 const NAME: &str = "it";
@@ -41,7 +50,7 @@ const NAME: &str = "it";
 impl Template {
     /// # Errors
     /// The text is no template, or uses a name that is not known.
-    pub(crate) fn new(source: &str, example: Known<'_>) -> Result<Self, String> {
+    pub(crate) fn new(source: &str, ids: Ids, example: Known<'_>) -> Result<Self, String> {
         if !source.contains("{{") && !source.contains("{%") {
             return Ok(Self::Fixed(source.to_owned()));
         }
@@ -49,10 +58,11 @@ impl Template {
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
         environment.add_filter("tojson", minijinja::filters::tojson);
+        environment.add_filter("known", known_value);
         environment
             .add_template_owned(NAME, source.to_owned())
             .map_err(|error| format!("the template `{source}`: {error}"))?;
-        let template = Self::Varied(Box::new(environment));
+        let template = Self::Varied(Box::new(environment), ids);
         template
             .render(example)
             .map_err(|error| format!("the template `{source}`: {error}"))?;
@@ -62,12 +72,15 @@ impl Template {
     pub(crate) fn render(&self, known: Known<'_>) -> Result<String, String> {
         match self {
             Self::Fixed(text) => Ok(text.clone()),
-            Self::Varied(environment) => {
+            Self::Varied(environment, ids) => {
                 let rendered = environment.get_template(NAME).and_then(|template| {
                     template.render(context! {
                         client => known.client,
                         seq => known.seq,
-                        id => id(known.client, known.seq),
+                        id => match ids {
+                            Ids::Marked => id(known.client, known.seq),
+                            Ids::Bare => streamer_id(known.client, known.seq),
+                        },
                         data => known.row,
                         random => random(known),
                     })
@@ -76,6 +89,14 @@ impl Template {
             }
         }
     }
+}
+
+/// A value as it is; `tojson` makes `null` of a name that is not there.
+fn known_value(value: Value) -> Result<Value, minijinja::Error> {
+    if value.is_undefined() {
+        return Err(minijinja::ErrorKind::UndefinedError.into());
+    }
+    Ok(value)
 }
 
 /// `random(from, to)`: whole numbers, both ends included, the same for the same seed, client and message.
@@ -121,7 +142,7 @@ impl Body {
                 Some(payload) => json_template(payload, &mut source),
                 None => source.push_str("null"),
             }
-            let payload = Template::new(&source, example)?;
+            let payload = Template::new(&source, Ids::Bare, example)?;
             let body = Self::Action {
                 action: action.clone(),
                 payload,
@@ -130,7 +151,7 @@ impl Body {
             return Ok(body);
         }
         let source = message.text.as_deref().unwrap_or_default();
-        let with_id = Template::new(source, example)?;
+        let with_id = Template::new(source, Ids::Marked, example)?;
         let has_id = with_id
             .render(example)?
             .contains(&id(example.client, example.seq));
@@ -160,7 +181,9 @@ fn json_template(value: &serde_json::Value, source: &mut String) {
                 .and_then(|rest| rest.strip_suffix("}}"));
             match inner.filter(|inner| !inner.contains("}}")) {
                 // One expression alone keeps its type.
-                Some(expression) => source.push_str(&format!("{{{{ ({expression})|tojson }}}}")),
+                Some(expression) => {
+                    source.push_str(&format!("{{{{ ({expression})|known|tojson }}}}"))
+                }
                 None => source.push_str(&format!(
                     "{{% set it %}}{text}{{% endset %}}{{{{ it|tojson }}}}"
                 )),
@@ -255,6 +278,7 @@ mod tests {
     fn random_is_the_same_for_the_same_message_and_in_its_range() {
         let template = Template::new(
             "{{ random(5, 9) }} {{ random(5, 9) }} {{ random(-1, -1) }}",
+            Ids::Bare,
             known(None),
         )
         .unwrap();
@@ -265,7 +289,7 @@ mod tests {
             numbers[..2].iter().all(|n| (5..=9).contains(n)) && numbers[2] == -1,
             "{first}"
         );
-        assert!(Template::new("{{ random(2, 1) }}", known(None)).is_err());
+        assert!(Template::new("{{ random(2, 1) }}", Ids::Bare, known(None)).is_err());
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::{
     books::{ClientNo, Place},
     diary::Diary,
     echo::{self, Echo},
-    payload::{Body, Known, Row, Template},
+    payload::{Body, Ids, Known, Row, Template},
     scenario::{Behaviour, Message, Protocol, Scenario, Step, Tokens},
 };
 
@@ -33,6 +33,8 @@ pub struct Claims {
     pub sub: String,
     /// The tenant.
     pub tenant: String,
+    /// What it may be used for; everything but grants if absent.
+    pub permissions: Option<Vec<String>>,
     /// How long it is valid.
     pub expires_in: Duration,
 }
@@ -103,6 +105,7 @@ pub(crate) enum Act {
 struct Minting {
     sub: Template,
     tenant: Template,
+    permissions: Option<Vec<String>>,
     expires_in: Duration,
     mint: Mint,
 }
@@ -140,6 +143,15 @@ impl World {
             .values()
             .filter_map(|behaviour| behaviour.target.as_deref());
         targets.any(|target| target == echo::NAME)
+    }
+
+    /// Tries all templates of a scenario.
+    ///
+    /// # Errors
+    /// One of them, or its data file, cannot be used.
+    pub(crate) fn check(scenario: &Scenario) -> Result<(), String> {
+        let mint: Mint = Arc::new(|_claims| Ok(String::new()));
+        Self::ready(scenario, (Some("ws://localhost"), None), Some(mint)).map(|_ready| ())
     }
 
     /// `targets` are the server's URL, and the generator's own server.
@@ -285,8 +297,9 @@ fn acts(steps: &[Step], example: Known<'_>) -> Result<Vec<Act>, String> {
 impl Minting {
     fn new(tokens: &Tokens, mint: Mint, example: Known<'_>) -> Result<Self, String> {
         let minting = Self {
-            sub: Template::new(&tokens.sub, example)?,
-            tenant: Template::new(&tokens.tenant, example)?,
+            sub: Template::new(&tokens.sub, Ids::Bare, example)?,
+            tenant: Template::new(&tokens.tenant, Ids::Bare, example)?,
+            permissions: tokens.permissions.clone(),
             expires_in: tokens.expires_in,
             mint,
         };
@@ -298,6 +311,7 @@ impl Minting {
         let claims = Claims {
             sub: self.sub.render(known)?,
             tenant: self.tenant.render(known)?,
+            permissions: self.permissions.clone(),
             expires_in: self.expires_in,
         };
         (self.mint)(&claims)

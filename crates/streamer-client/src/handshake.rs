@@ -166,7 +166,6 @@ impl Target {
     }
 
     async fn open(&self, token: Option<&str>) -> Result<Accepted, Failed> {
-        self.see(Seen::Dialing);
         let opened = self.try_open(token).await;
         self.see(match &opened {
             Ok(_) => Seen::Opened,

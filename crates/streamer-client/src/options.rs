@@ -125,8 +125,6 @@ impl fmt::Debug for Observer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Seen<'a> {
-    /// A connection is begun; its token is there.
-    Dialing,
     /// It is open.
     Opened,
     /// The handshake was answered with this HTTP status, which is not 101.

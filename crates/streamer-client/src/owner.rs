@@ -25,7 +25,7 @@ use crate::{
     options::Seen,
     request::Heard,
     state::{Action, Answer, Awaits, Call, Input, Link, Session, State, Ticket},
-    tap::Tap,
+    tap::{Filling, Tap},
 };
 
 /// Socket events that wait for the owner task; a full queue stops reading.
@@ -100,7 +100,7 @@ pub(crate) fn start(
         opened,
         events_in,
         state,
-        tap,
+        tap: Filling(tap),
         tasks: tasks.clone(),
         first: Some(first),
         tickets: 0,
@@ -123,7 +123,7 @@ struct Owner {
     opened: Option<handshake::Accepted>,
     events_in: mpsc::Sender<(Link, Event)>,
     state: watch::Sender<State>,
-    tap: Arc<Tap>,
+    tap: Filling,
     tasks: TaskTracker,
     first: Option<First>,
     tickets: u64,
@@ -149,7 +149,6 @@ impl Owner {
                 () = elapsed(due) => self.take(Input::Tick),
             }
         }
-        self.tap.end();
     }
 
     fn obey(&mut self, command: Command) {
@@ -205,7 +204,7 @@ impl Owner {
         match event {
             Event::Text(text) => {
                 self.target.see(Seen::Text(&text));
-                self.tap.send(&text);
+                self.tap.0.send(&text);
                 let message = ServerMessage::parse(text.as_str()).unwrap_or_else(|error| {
                     tracing::debug!(%error, "a message that is not one of the protocol");
                     // It still shows that the connection lives.

@@ -19,6 +19,16 @@ enum State {
     Ended,
 }
 
+/// Whoever fills a tap; when it is dropped, those who listen hear that it is over.
+#[derive(Debug, Default)]
+pub(crate) struct Filling(pub(crate) Arc<Tap>);
+
+impl Drop for Filling {
+    fn drop(&mut self) {
+        *self.0.lock() = State::Ended;
+    }
+}
+
 impl Tap {
     pub(crate) fn send(&self, text: &str) {
         if let State::Heard(listeners) = &*self.lock() {
@@ -38,11 +48,6 @@ impl Tap {
                 first
             }
         }
-    }
-
-    /// Those who listen hear that it is over.
-    pub(crate) fn end(&self) {
-        *self.lock() = State::Ended;
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {

@@ -1,6 +1,6 @@
 //! Single measurements come in, counts and histograms that can be sent and merged go out.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
@@ -18,10 +18,14 @@ const CURVE: [f64; 19] = [
     99.99, 99.999, 100.0,
 ];
 
-/// A histogram of times. Empty ones take no room.
+/// A histogram of times. Empty ones take no room, packed ones little.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(from = "Vec<(u64, u64)>", into = "Vec<(u64, u64)>")]
-pub(crate) struct Sketch(Option<Box<Histogram<u64>>>);
+pub(crate) struct Sketch {
+    open: Option<Box<Histogram<u64>>>,
+    /// Times, and how often each.
+    packed: Vec<(u64, u64)>,
+}
 
 impl Sketch {
     /// Adds one time.
@@ -30,7 +34,7 @@ impl Sketch {
     }
 
     fn record_n(&mut self, took: Micros, times: u64) {
-        let histogram = self.0.get_or_insert_with(|| {
+        let histogram = self.open.get_or_insert_with(|| {
             let bounded = Histogram::new_with_bounds(1, LONGEST, DIGITS);
             Box::new(bounded.expect("the bounds are in order and the digits at most five"))
         });
@@ -44,20 +48,28 @@ impl Sketch {
         }
     }
 
+    /// Gives back the room that an open histogram takes, 184 KiB.
+    pub(crate) fn pack(&mut self) {
+        if self.open.is_some() {
+            self.packed = self.buckets().collect();
+            self.open = None;
+        }
+    }
+
     /// What `percent` of the times do not exceed.
     pub(crate) fn at(&self, percent: f64) -> Option<Micros> {
-        let histogram = self.0.as_ref().filter(|histogram| !histogram.is_empty())?;
+        let histogram = self.whole()?;
         Some(histogram.value_at_percentile(percent))
     }
 
     /// The longest.
     pub(crate) fn max(&self) -> Option<Micros> {
-        self.0.as_ref().map(|histogram| histogram.max())
+        self.whole().map(|histogram| histogram.max())
     }
 
     /// As a report has it.
     pub(crate) fn latency(&self) -> Latency {
-        let Some(histogram) = self.0.as_ref().filter(|histogram| !histogram.is_empty()) else {
+        let Some(histogram) = self.whole() else {
             return Latency::default();
         };
         let at = |percent| histogram.value_at_percentile(percent);
@@ -84,22 +96,29 @@ impl Sketch {
         }
     }
 
+    /// All of it, if there is something in it.
+    fn whole(&self) -> Option<Cow<'_, Histogram<u64>>> {
+        if self.packed.is_empty() {
+            return self.open.as_deref().map(Cow::Borrowed);
+        }
+        let mut whole = Self::default();
+        whole.merge(self);
+        whole.open.map(|histogram| Cow::Owned(*histogram))
+    }
+
     fn buckets(&self) -> impl Iterator<Item = (u64, u64)> {
-        let recorded = self
-            .0
+        let open = self
+            .open
             .iter()
             .flat_map(|histogram| histogram.iter_recorded());
-        recorded.map(|step| (step.value_iterated_to(), step.count_at_value()))
+        let open = open.map(|step| (step.value_iterated_to(), step.count_at_value()));
+        self.packed.iter().copied().chain(open)
     }
 }
 
 impl From<Vec<(u64, u64)>> for Sketch {
-    fn from(buckets: Vec<(u64, u64)>) -> Self {
-        let mut sketch = Self::default();
-        for (value, times) in buckets {
-            sketch.record_n(value, times);
-        }
-        sketch
+    fn from(packed: Vec<(u64, u64)>) -> Self {
+        Self { open: None, packed }
     }
 }
 
@@ -112,15 +131,18 @@ impl From<Sketch> for Vec<(u64, u64)> {
 /// What was counted and timed in one place.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Cell {
-    counts: BTreeMap<std::borrow::Cow<'static, str>, u64>,
-    times: BTreeMap<std::borrow::Cow<'static, str>, Sketch>,
+    counts: BTreeMap<Cow<'static, str>, u64>,
+    times: BTreeMap<Cow<'static, str>, Sketch>,
     pub(super) closes: BTreeMap<u16, u64>,
     pub(super) handshakes: BTreeMap<u16, u64>,
     errors: BTreeMap<String, u64>,
+    samples: BTreeMap<String, String>,
 }
 
 /// Kinds of errors that are told apart; a server may send any code.
 const ERRORS_MAX: usize = 64;
+/// What is kept of the words of an error.
+const SAMPLE_CHARS_MAX: usize = 300;
 
 impl Cell {
     pub(super) fn count(&mut self, name: &'static str) {
@@ -140,13 +162,19 @@ impl Cell {
         self.times.entry(name.into()).or_default().record(took);
     }
 
-    pub(super) fn error(&mut self, code: &str) {
-        let code = if self.errors.len() < ERRORS_MAX || self.errors.contains_key(code) {
+    /// Counts an error, and keeps what the first of its code said.
+    pub(super) fn error(&mut self, code: &str, said: &str) {
+        let known = self.errors.contains_key(code);
+        let code = if known || self.errors.len() < ERRORS_MAX {
             code
         } else {
             "OTHER"
         };
         *self.errors.entry(code.to_owned()).or_default() += 1;
+        if !self.samples.contains_key(code) {
+            let said = said.chars().take(SAMPLE_CHARS_MAX).collect();
+            self.samples.insert(code.to_owned(), said);
+        }
     }
 
     /// Adds all of another.
@@ -166,6 +194,11 @@ impl Cell {
         for (code, times) in &other.errors {
             *self.errors.entry(code.clone()).or_default() += times;
         }
+        for (code, said) in &other.samples {
+            self.samples
+                .entry(code.clone())
+                .or_insert_with(|| said.clone());
+        }
     }
 
     /// As a report has it.
@@ -184,6 +217,7 @@ impl Cell {
             closes: self.closes.clone(),
             handshakes: self.handshakes.clone(),
             errors: self.errors.clone(),
+            samples: self.samples.clone(),
         }
     }
 }

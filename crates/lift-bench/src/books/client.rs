@@ -12,6 +12,8 @@ pub(super) struct Client {
     due: Micros,
     /// How many connections were opened.
     connections: u32,
+    /// When the last was.
+    opened: Micros,
     link: Link,
     /// Connections that were cut, and whose loss is told after the next was open.
     owed: u32,
@@ -116,6 +118,7 @@ impl Client {
             place,
             due,
             connections: 0,
+            opened: 0,
             link: Link::Closed,
             owed: 0,
             highest: 0,
@@ -129,6 +132,7 @@ impl Client {
 
     pub(super) fn open(&mut self, at: Micros) -> Opening {
         self.connections += 1;
+        self.opened = at;
         self.highest = 0;
         let before = std::mem::replace(&mut self.link, Link::Open);
         if matches!(before, Link::Cut { .. }) {
@@ -149,10 +153,18 @@ impl Client {
         }
     }
 
-    pub(super) fn cut(&mut self, at: Micros, back: Micros) {
-        if self.link == Link::Open {
+    /// When its last connection was opened.
+    pub(super) fn opened(&self) -> Micros {
+        self.opened
+    }
+
+    /// Whether there was a connection to cut.
+    pub(super) fn cut(&mut self, at: Micros, back: Micros) -> bool {
+        let open = self.link == Link::Open;
+        if open {
             self.link = Link::Cut { back: back.max(at) };
         }
+        open
     }
 
     pub(super) fn lose(&mut self, at: Micros) -> Loss {
@@ -205,13 +217,13 @@ impl Client {
         self.messages.get(&seq).map(|message| message.place)
     }
 
-    /// The places of messages that still wait for their answer.
-    pub(super) fn unanswered(&self) -> impl Iterator<Item = Place> {
+    /// The places of messages that still wait for their answer, and whether they were sent.
+    pub(super) fn unanswered(&self) -> impl Iterator<Item = (Place, bool)> {
         let waiting = self
             .messages
             .values()
             .filter(|message| !message.answered && message.awaited != Awaited::Nothing);
-        waiting.map(|message| message.place)
+        waiting.map(|message| (message.place, message.sent.is_some()))
     }
 
     pub(super) fn hear(&mut self, seq: Seq, at: Micros, said: &Said) -> Option<(Place, Heard)> {

@@ -23,8 +23,10 @@ pub(crate) type ClientNo = u64;
 /// A message's number with its client, from 1.
 pub(crate) type Seq = u32;
 
-/// After a server that the scenario killed is there again, connections may still be found lost for this long.
-const FOUND_LOST_WITHIN: Micros = 5_000_000;
+/// Stands among the errors for a handshake without an answer.
+const UNREACHABLE: &str = "UNREACHABLE";
+/// A kill may be told so long after the losses that it caused: the word passes between processes.
+const TOLD_LATE_WITHIN: Micros = 1_000_000;
 
 /// Where something is counted: its phase and its behaviour, both by their place in the scenario.
 #[derive(
@@ -71,11 +73,19 @@ pub(crate) enum Said {
         seq: u64,
         /// With a result.
         complete: bool,
-        /// With an error of this code.
-        code: Option<Arc<str>>,
+        /// With an error.
+        why: Option<Why>,
     },
-    /// It was refused, with this code.
-    Refused(Arc<str>),
+    /// It was refused.
+    Refused(Why),
+}
+
+/// An error, as the server says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Why {
+    pub(crate) code: Arc<str>,
+    /// In words, for people.
+    pub(crate) said: Arc<str>,
 }
 
 /// What happened.
@@ -102,10 +112,8 @@ pub(crate) enum Note {
     Missed { place: Place },
     /// The scenario killed the server: connections are lost from now on.
     Killed { at: Micros },
-    /// It is there again.
-    Back { at: Micros },
     /// Something due was begun so late, by the generator's own fault.
-    Lag { late: Micros },
+    Lag { at: Micros, late: Micros },
 }
 
 /// What happened to a client's connection.
@@ -114,7 +122,7 @@ pub(crate) enum OfConnection {
     /// One is open.
     Opened { at: Micros },
     /// A handshake was answered with another status than 101; none stands for no answer.
-    NotOpened { status: Option<u16> },
+    NotOpened { at: Micros, status: Option<u16> },
     /// The client gave up before its first.
     Failed,
     /// The scenario cut it, and keeps the client away until `back`.
@@ -124,7 +132,7 @@ pub(crate) enum OfConnection {
     /// The client closed it.
     Closed { at: Micros },
     /// A resume was answered with requests that were not recovered.
-    Unrecovered { requests: u64 },
+    Unrecovered { at: Micros, requests: u64 },
 }
 
 /// What happened to a message.
@@ -148,24 +156,40 @@ pub(crate) enum OfMessage {
 #[derive(Debug)]
 pub(crate) struct Books {
     late_after: Micros,
+    /// When each phase ends; what happens after the last belongs to it.
+    phase_ends: Vec<Micros>,
     cells: HashMap<Place, Cell>,
     clients: HashMap<ClientNo, Client>,
     seconds: Seconds,
-    lag: Sketch,
-    /// From when to when losses are the scenario's doing.
-    killed: Option<(Micros, Micros)>,
+    /// By phase.
+    lag: HashMap<u16, Sketch>,
+    /// When the scenario last killed the server.
+    killed: Option<Micros>,
+    /// Connections that were dropped lately: a kill may be told after them.
+    dropped: Vec<Dropped>,
+}
+
+/// A connection that was dropped.
+#[derive(Debug)]
+struct Dropped {
+    place: Place,
+    opened: Micros,
+    at: Micros,
+    code: u16,
 }
 
 impl Books {
     /// Empty books; answers that take longer than `late_after` are late.
-    pub(crate) fn new(late_after: Micros) -> Self {
+    pub(crate) fn new(late_after: Micros, phase_ends: Vec<Micros>) -> Self {
         Self {
             late_after,
+            phase_ends,
             cells: HashMap::new(),
             clients: HashMap::new(),
             seconds: Seconds::default(),
-            lag: Sketch::default(),
+            lag: HashMap::new(),
             killed: None,
+            dropped: Vec::new(),
         }
     }
 
@@ -183,50 +207,64 @@ impl Books {
                 cell.count(count::DUE);
                 cell.count(count::MISSED);
             }
-            Note::Killed { at } => self.killed = Some((at, Micros::MAX)),
-            Note::Back { at } => {
-                let since = self.killed.map_or(at, |(since, _)| since);
-                self.killed = Some((since, at.saturating_add(FOUND_LOST_WITHIN)));
+            Note::Killed { at } => self.killed(at),
+            Note::Lag { at, late } => {
+                let phase = self.phase(at);
+                self.lag.entry(phase).or_default().record(late);
             }
-            Note::Lag { late } => self.lag.record(late),
+        }
+    }
+
+    /// What was dropped in the moment before the kill was told was killed.
+    fn killed(&mut self, at: Micros) {
+        self.killed = Some(at);
+        for dropped in std::mem::take(&mut self.dropped) {
+            if dropped.opened >= at || dropped.at.saturating_add(TOLD_LATE_WITHIN) < at {
+                continue;
+            }
+            let cell = self.cell(dropped.place);
+            cell.uncount(count::DROPPED);
+            cell.count(count::KILLED);
+            if let Some(closes) = cell.closes.get_mut(&dropped.code) {
+                *closes = closes.saturating_sub(1);
+            }
+            cell.closes.retain(|_, times| *times > 0);
         }
     }
 
     fn connection(&mut self, client_no: ClientNo, what: OfConnection) {
-        match what {
-            OfConnection::Opened { at } => return self.opened(client_no, at),
-            OfConnection::Lost { at, code } => return self.lost(client_no, at, code),
-            OfConnection::Closed { at } => {
-                let open = self.of(client_no).is_some_and(|(_, client)| client.close());
-                if open {
-                    self.seconds.closed(at);
-                }
-                return;
-            }
-            OfConnection::NotOpened { .. }
-            | OfConnection::Failed
-            | OfConnection::Cut { .. }
-            | OfConnection::Unrecovered { .. } => {}
-        }
-        let Some((cell, client)) = self.of(client_no) else {
+        let Some(home) = self.clients.get(&client_no).map(Client::place) else {
             return;
         };
         match what {
-            OfConnection::NotOpened {
-                status: Some(status),
-            } => {
-                *cell.handshakes.entry(status).or_default() += 1;
+            OfConnection::Opened { at } => self.opened(client_no, at),
+            OfConnection::Lost { at, code } => self.lost(client_no, at, code),
+            OfConnection::Closed { at } => {
+                let client = self.clients.get_mut(&client_no);
+                if client.is_some_and(Client::close) {
+                    self.seconds.closed(at);
+                }
             }
-            OfConnection::NotOpened { status: None } => cell.error("UNREACHABLE"),
-            OfConnection::Failed => cell.count(count::FAILED),
+            OfConnection::NotOpened { at, status } => {
+                let place = self.place(home, at);
+                let cell = self.cell(place);
+                match status {
+                    Some(status) => *cell.handshakes.entry(status).or_default() += 1,
+                    None => cell.error(UNREACHABLE, "a handshake had no answer"),
+                }
+            }
+            OfConnection::Failed => self.cell(home).count(count::FAILED),
             OfConnection::Cut { at, back } => {
-                cell.count(count::CUT);
-                client.cut(at, back);
+                let client = self.clients.get_mut(&client_no);
+                if client.is_some_and(|client| client.cut(at, back)) {
+                    let place = self.place(home, at);
+                    self.cell(place).count(count::CUT);
+                }
             }
-            OfConnection::Unrecovered { requests } => cell.add(count::UNRECOVERED, requests),
-            OfConnection::Opened { .. }
-            | OfConnection::Lost { .. }
-            | OfConnection::Closed { .. } => {}
+            OfConnection::Unrecovered { at, requests } => {
+                let place = self.place(home, at);
+                self.cell(place).add(count::UNRECOVERED, requests);
+            }
         }
     }
 
@@ -242,7 +280,11 @@ impl Books {
                 due,
                 awaited,
             } => {
-                client.due(seq, place, due, awaited);
+                // A step's message is due in another phase than its client was, perhaps.
+                let place = self.place(place, due);
+                if let Some(client) = self.clients.get_mut(&client_no) {
+                    client.due(seq, place, due, awaited);
+                }
                 self.cell(place).count(count::DUE);
             }
             OfMessage::Sent { at } => {
@@ -256,18 +298,19 @@ impl Books {
                     let cell = self.cell(place);
                     cell.uncount(count::ANSWERED);
                     cell.count(count::REFUSED);
-                    cell.error("UNEXPECTED_ANSWER");
+                    cell.error("UNEXPECTED_ANSWER", "it is not what the scenario expects");
                 }
             }
             OfMessage::Heard { .. } => {}
         }
     }
 
-    /// Closes the books: what is not answered now is lost.
+    /// Closes the books: what is not answered now is lost, or was never sent.
     pub(crate) fn close(mut self) -> Closed {
-        let lost: Vec<Place> = self.clients.values().flat_map(Client::unanswered).collect();
-        for place in lost {
-            self.cell(place).count(count::LOST);
+        let unanswered: Vec<_> = self.clients.values().flat_map(Client::unanswered).collect();
+        for (place, was_sent) in unanswered {
+            let cell = self.cell(place);
+            cell.count(if was_sent { count::LOST } else { count::UNSENT });
         }
         Closed {
             cells: self.cells,
@@ -281,12 +324,18 @@ impl Books {
         self.seconds.get(second)
     }
 
-    fn opened(&mut self, client: ClientNo, at: Micros) {
-        let Some((cell, client)) = self.of(client) else {
+    fn opened(&mut self, client_no: ClientNo, at: Micros) {
+        let Some(client) = self.clients.get_mut(&client_no) else {
             return;
         };
+        let (home, opening) = (client.place(), client.open(at));
+        let place = match opening {
+            client::Opening::First { .. } => home,
+            client::Opening::Again { .. } => self.place(home, at),
+        };
+        let cell = self.cell(place);
         *cell.handshakes.entry(101).or_default() += 1;
-        match client.open(at) {
+        match opening {
             client::Opening::First { took } => {
                 cell.count(count::OPENED);
                 cell.time(latency::CONNECT, took);
@@ -301,20 +350,31 @@ impl Books {
         self.seconds.opened(at);
     }
 
-    fn lost(&mut self, client: ClientNo, at: Micros, code: Option<u16>) {
-        let killed = self
-            .killed
-            .is_some_and(|(from, to)| (from..=to).contains(&at));
-        let Some((cell, client)) = self.of(client) else {
+    fn lost(&mut self, client_no: ClientNo, at: Micros, code: Option<u16>) {
+        let Some(client) = self.clients.get_mut(&client_no) else {
             return;
         };
-        match client.lose(at) {
+        let (home, opened, loss) = (client.place(), client.opened(), client.lose(at));
+        // No connection outlives its server.
+        let killed = self.killed.is_some_and(|killed| opened < killed);
+        let place = self.place(home, at);
+        match loss {
             client::Loss::NotOpen => return,
             client::Loss::Cut => {}
-            client::Loss::Sudden if killed => cell.count(count::CUT),
+            client::Loss::Sudden if killed => self.cell(place).count(count::KILLED),
             client::Loss::Sudden => {
+                let code = code.unwrap_or(1006);
+                let cell = self.cell(place);
                 cell.count(count::DROPPED);
-                *cell.closes.entry(code.unwrap_or(1006)).or_default() += 1;
+                *cell.closes.entry(code).or_default() += 1;
+                self.dropped
+                    .retain(|dropped| dropped.at.saturating_add(TOLD_LATE_WITHIN) >= at);
+                self.dropped.push(Dropped {
+                    place,
+                    opened,
+                    at,
+                    code,
+                });
                 self.seconds.failed(at);
             }
         }
@@ -339,12 +399,8 @@ impl Books {
         if late {
             cell.count(count::LATE);
         }
-        if let Said::Refused(code)
-        | Said::End {
-            code: Some(code), ..
-        } = said
-        {
-            cell.error(&code);
+        if let Said::Refused(why) | Said::End { why: Some(why), .. } = said {
+            cell.error(&why.code, &why.said);
             self.seconds.failed(at);
         }
         if let Some(took) = heard.corrected {
@@ -356,9 +412,18 @@ impl Books {
         self.cells.entry(place).or_default()
     }
 
-    fn of(&mut self, client: ClientNo) -> Option<(&mut Cell, &mut Client)> {
-        let client = self.clients.get_mut(&client)?;
-        Some((self.cells.entry(client.place()).or_default(), client))
+    /// Where what happens to a client at this time is counted.
+    fn place(&self, home: Place, at: Micros) -> Place {
+        Place {
+            phase: self.phase(at),
+            ..home
+        }
+    }
+
+    fn phase(&self, at: Micros) -> u16 {
+        let ended = self.phase_ends.iter().filter(|ends| **ends <= at).count();
+        let last = self.phase_ends.len().saturating_sub(1);
+        u16::try_from(ended.min(last)).unwrap_or(u16::MAX)
     }
 }
 
@@ -369,8 +434,8 @@ pub(crate) struct Closed {
     pub(crate) cells: HashMap<Place, Cell>,
     /// What happened in each second.
     pub(crate) seconds: Vec<Second>,
-    /// How late what was due was begun.
-    pub(crate) lag: Sketch,
+    /// How late what was due was begun, by phase.
+    pub(crate) lag: HashMap<u16, Sketch>,
 }
 
 #[cfg(test)]
@@ -383,7 +448,7 @@ mod tests {
             phase: 0,
             behaviour: 0,
         };
-        let mut books = Books::new(Micros::MAX);
+        let mut books = Books::new(Micros::MAX, vec![Micros::MAX]);
         books.note(Note::Begun {
             client: 7,
             place,
@@ -412,5 +477,105 @@ mod tests {
         );
         assert_eq!(measures.closes, [(1001, 1)].into());
         assert_eq!(closed.seconds.last().map(|second| second.open), Some(0));
+    }
+
+    #[test]
+    fn what_ends_with_a_killed_server_is_no_drop_whenever_the_kill_is_told() {
+        let place = Place {
+            phase: 0,
+            behaviour: 0,
+        };
+        let lost = |at| Note::Connection {
+            client: 1,
+            what: Lost { at, code: None },
+        };
+        let opened = |at| Note::Connection {
+            client: 1,
+            what: Opened { at },
+        };
+        let killed = |at| Note::Killed { at };
+        for (notes, wanted) in [
+            // Told before, and found out long after.
+            (
+                vec![opened(10), killed(20), lost(9_000_000)],
+                (Some(1), None),
+            ),
+            // Told a moment after what it did.
+            (vec![opened(10), lost(20), killed(25)], (Some(1), Some(0))),
+            // A connection of the next server, which drops it.
+            (vec![killed(5), opened(10), lost(20)], (None, Some(1))),
+            // Too long before to be the same.
+            (
+                vec![opened(10), lost(20), killed(2_000_000)],
+                (None, Some(1)),
+            ),
+        ] {
+            let mut books = Books::new(Micros::MAX, vec![Micros::MAX]);
+            books.note(Note::Begun {
+                client: 1,
+                place,
+                due: 0,
+            });
+            let told = format!("{notes:?}");
+            for note in notes {
+                books.note(note);
+            }
+            let closed = books.close();
+            let measures = closed.cells.get(&place).map(Cell::measures);
+            let measures = measures.unwrap_or_default();
+            let counted = |name: &str| measures.counts.get(name).copied();
+            let counts = (counted(count::KILLED), counted(count::DROPPED));
+            assert_eq!(counts, wanted, "{told}");
+            let closes = u64::from(wanted.1 == Some(1));
+            assert_eq!(measures.closes.values().sum::<u64>(), closes, "{told}");
+        }
+    }
+
+    #[test]
+    fn what_happens_to_a_connection_counts_in_the_phase_of_its_time() {
+        let at = |phase| Place {
+            phase,
+            behaviour: 0,
+        };
+        let mut books = Books::new(Micros::MAX, vec![100, 200, 300]);
+        books.note(Note::Begun {
+            client: 1,
+            place: at(0),
+            due: 0,
+        });
+        for what in [
+            Opened { at: 10 },
+            Lost {
+                at: 150,
+                code: None,
+            },
+            NotOpened {
+                at: 210,
+                status: None,
+            },
+            Opened { at: 400 },
+        ] {
+            books.note(Note::Connection { client: 1, what });
+        }
+        // A step's message, in the middle of the second phase.
+        books.note(Note::Message {
+            client: 1,
+            seq: Some(1),
+            what: OfMessage::Due {
+                place: at(0),
+                due: 120,
+                awaited: Awaited::Answer,
+            },
+        });
+        let closed = books.close();
+        let counted = |phase, name: &str| {
+            let measures = closed.cells.get(&at(phase)).map(Cell::measures);
+            measures.and_then(|measures| measures.counts.get(name).copied())
+        };
+        assert_eq!(counted(0, count::OPENED), Some(1));
+        assert_eq!(counted(1, count::DROPPED), Some(1));
+        assert_eq!(counted(1, count::UNSENT), Some(1));
+        assert_eq!(counted(2, count::RECONNECTED), Some(1));
+        assert_eq!(counted(0, count::DUE), None);
     }
 }

@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::{Micros, Sketch};
 use crate::report::Moment;
 
+/// Seconds whose histograms were not packed when the next one began.
+const OPEN_SECONDS: usize = 3;
 /// Longest timeline: a day. What is later is put into its last second.
 const SECONDS_MAX: usize = 86_400;
 
@@ -88,6 +90,10 @@ impl Seconds {
         let place = place(at);
         let open = self.open;
         if self.all.len() <= place {
+            let settled = self.all.len().saturating_sub(OPEN_SECONDS);
+            for second in self.all.iter_mut().skip(settled) {
+                second.took.pack();
+            }
             let before = self.all.last().map_or(0, |second| second.open);
             self.all.resize_with(place + 1, || Second {
                 open: before,

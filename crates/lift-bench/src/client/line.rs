@@ -134,9 +134,10 @@ pub(super) fn of_connection(world: &World, client: ClientNo, seen: Seen<'_>) {
     let what = match seen {
         Seen::Opened => OfConnection::Opened { at },
         Seen::Answered(status) => OfConnection::NotOpened {
+            at,
             status: Some(status),
         },
-        Seen::Unanswered => OfConnection::NotOpened { status: None },
+        Seen::Unanswered => OfConnection::NotOpened { at, status: None },
         Seen::Lost(code) => OfConnection::Lost { at, code },
         _ => return,
     };

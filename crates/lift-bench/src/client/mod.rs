@@ -22,7 +22,7 @@ use tokio::{sync::mpsc, time::sleep_until};
 use self::line::{Line, Sending};
 use crate::{
     books::{ClientNo, Note, OfConnection, OfMessage, Place, Seq},
-    scenario::{Span, Step},
+    scenario::{Reconnect, Span, Step},
     world::{Act, Kind, ORDERS_MAX, Order, Ready, World},
 };
 
@@ -159,7 +159,7 @@ impl<'w> Script<'w> {
                 self.stay(at_most).await?;
                 self.due = Instant::now();
             }
-            Step::Reconnect { offline } => {
+            Step::Reconnect(Reconnect { offline }) => {
                 let offline = self.within(*offline);
                 self.cut(offline).await?;
                 self.due = Instant::now();

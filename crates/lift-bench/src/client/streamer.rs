@@ -8,7 +8,7 @@ use std::{
 
 use super::line::{self, Sending};
 use crate::{
-    books::{ClientNo, Note, OfConnection, OfMessage, Said, Seq},
+    books::{ClientNo, Note, OfConnection, OfMessage, Said, Seq, Why},
     payload::{Body, Known, read_id, streamer_id},
     scenario::Expect,
     world::{Kind, Ready, World},
@@ -124,7 +124,7 @@ fn see(world: &World, client: ClientNo, seen: Seen<'_>) {
     let Some((seq, said)) = read(client, text) else {
         let requests = unrecovered(text);
         if requests > 0 {
-            let what = OfConnection::Unrecovered { requests };
+            let what = OfConnection::Unrecovered { at, requests };
             world.diary.note(Note::Connection { client, what });
         }
         return;
@@ -151,6 +151,31 @@ struct Wire<'a> {
 struct WireError<'a> {
     #[serde(borrow)]
     code: Cow<'a, str>,
+    #[serde(borrow, default)]
+    message: Cow<'a, str>,
+    #[serde(borrow, default)]
+    fields: Vec<WireField<'a>>,
+}
+
+#[derive(Deserialize)]
+struct WireField<'a> {
+    #[serde(borrow, default)]
+    pointer: Cow<'a, str>,
+    #[serde(borrow, default)]
+    message: Cow<'a, str>,
+}
+
+impl WireError<'_> {
+    fn why(&self) -> Why {
+        let mut said = self.message.clone().into_owned();
+        for field in &self.fields {
+            said.push_str(&format!("; `{}` {}", field.pointer, field.message));
+        }
+        Why {
+            code: Arc::from(&*self.code),
+            said: said.into(),
+        }
+    }
 }
 
 /// What a text says of which message; none where it is about the client's own affairs.
@@ -158,7 +183,7 @@ fn read(client: ClientNo, text: &str) -> Option<(Option<Seq>, Said)> {
     let Ok(wire) = serde_json::from_str::<Wire<'_>>(text) else {
         return Some((None, Said::Reply));
     };
-    let code = || wire.error.as_ref().map(|error| Arc::from(&*error.code));
+    let why = || wire.error.as_ref().map(WireError::why);
     let said = match (&*wire.kind, wire.seq) {
         ("response", _) => Said::Reply,
         ("acknowledgment", _) => Said::Acknowledged {
@@ -171,19 +196,19 @@ fn read(client: ClientNo, text: &str) -> Option<(Option<Seq>, Said)> {
         ("complete", Some(seq)) => Said::End {
             seq,
             complete: true,
-            code: None,
+            why: None,
         },
         ("cancelled", Some(seq)) => Said::End {
             seq,
             complete: false,
-            code: None,
+            why: None,
         },
         ("error", Some(seq)) => Said::End {
             seq,
             complete: false,
-            code: code(),
+            why: why(),
         },
-        ("error", None) => Said::Refused(code()?),
+        ("error", None) => Said::Refused(why()?),
         _ => return None,
     };
     match wire.id.as_deref() {

@@ -1,6 +1,6 @@
 //! A behaviour's steps come in; what one client does when, from its first connection on, goes out.
 
-use crate::scenario::{Behaviour, Message, Repeat, Span, Step};
+use crate::scenario::{Behaviour, Message, Reconnect, Repeat, Span, Step};
 
 use super::timeline::{millis, seconds};
 
@@ -79,7 +79,7 @@ impl<'a> Life<'a> {
                     self.pass(lasts);
                     self.said_ms = self.now_ms;
                 }
-                Step::Reconnect { offline } => {
+                Step::Reconnect(Reconnect { offline }) => {
                     self.leave();
                     self.pass(mean_ms(*offline));
                     self.connect();

@@ -1,7 +1,7 @@
 //! A message of a scenario comes in; how many bytes it has on the wire goes out.
 
 use crate::{
-    payload::{Body, Known, Template, streamer_id},
+    payload::{Body, Ids, Known, Template, streamer_id},
     scenario::Message,
 };
 
@@ -31,7 +31,7 @@ impl Sizes {
     /// The text of a template for a client; the template's own text where it needs what only a run has.
     pub(super) fn rendered(self, template: &str, client: u64) -> String {
         let known = self.known(client);
-        let rendered = Template::new(template, known).and_then(|it| it.render(known));
+        let rendered = Template::new(template, Ids::Bare, known).and_then(|it| it.render(known));
         rendered.unwrap_or_else(|_needs_a_run| template.to_owned())
     }
 

@@ -206,6 +206,7 @@ pub(crate) fn errors(measures: &Measures) -> u64 {
         count::DROPPED,
         count::REFUSED,
         count::LOST,
+        count::UNSENT,
         count::DUPLICATES,
     ];
     let counted = |name: &str| measures.counts.get(name).copied().unwrap_or_default();

@@ -46,9 +46,10 @@ const ERRORS: &str = "errors";
 const SENT_RATE: &str = "rate.sent";
 
 /// Counts of which more is no worse.
-const ASKED: [&str; 9] = [
+const ASKED: [&str; 10] = [
     count::CONNECTIONS,
     count::CUT,
+    count::KILLED,
     count::DUE,
     count::PROGRESS,
     count::OPENED,

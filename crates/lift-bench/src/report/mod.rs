@@ -55,6 +55,9 @@ pub struct Report {
     pub phases: Vec<PhaseReport>,
     /// What happened in each second, thinned to at most 600 entries.
     pub timeline: Vec<Moment>,
+    /// What the scenario made go wrong.
+    #[serde(default)]
+    pub faults: Vec<FaultReport>,
     /// Whether the generator kept up.
     pub generator: Generator,
     /// The server's process, where the run started it.
@@ -121,8 +124,11 @@ pub struct Measures {
     pub closes: BTreeMap<u16, u64>,
     /// Handshakes by HTTP status; 101 is a success.
     pub handshakes: BTreeMap<u16, u64>,
-    /// Error messages by their code.
+    /// Error messages by their code; `UNREACHABLE` are handshakes without an answer.
     pub errors: BTreeMap<String, u64>,
+    /// What the first error message of each code said.
+    #[serde(default)]
+    pub samples: BTreeMap<String, String>,
 }
 
 /// Names of counts.
@@ -137,6 +143,8 @@ pub mod count {
     pub const DROPPED: &str = "connections.dropped";
     /// Connections that a fault of the scenario cut.
     pub const CUT: &str = "connections.cut";
+    /// Connections that ended because the scenario killed the server.
+    pub const KILLED: &str = "connections.killed";
     /// Clients that came back after they lost their connection.
     pub const RECONNECTED: &str = "connections.reconnected";
     /// Requests that a resume answered with `recovered: false` or an error.
@@ -151,7 +159,9 @@ pub mod count {
     pub const ANSWERED: &str = "messages.answered";
     /// … that were answered with an error, or not as expected.
     pub const REFUSED: &str = "messages.refused";
-    /// … that were not answered.
+    /// … that their client never came to send: its connection was gone, or what it sent before was not answered.
+    pub const UNSENT: &str = "messages.unsent";
+    /// … that were sent and not answered.
     pub const LOST: &str = "messages.lost";
     /// Answers to a message that had been answered.
     pub const DUPLICATES: &str = "messages.duplicates";
@@ -177,12 +187,13 @@ pub mod count {
     pub const PROGRESS: &str = "requests.progress";
 
     /// All of them.
-    pub const ALL: [&str; 24] = [
+    pub const ALL: [&str; 26] = [
         CONNECTIONS,
         OPENED,
         FAILED,
         DROPPED,
         CUT,
+        KILLED,
         RECONNECTED,
         UNRECOVERED,
         DUE,
@@ -190,6 +201,7 @@ pub mod count {
         MISSED,
         ANSWERED,
         REFUSED,
+        UNSENT,
         LOST,
         DUPLICATES,
         REORDERED,
@@ -277,6 +289,23 @@ pub struct PhaseReport {
     pub measures: Measures,
 }
 
+/// Something that the scenario made go wrong.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FaultReport {
+    /// The phase that it is of.
+    pub phase: String,
+    /// When it began, after the first phase's start.
+    pub began_us: u64,
+    /// What, in words.
+    pub what: String,
+    /// How often its command failed.
+    #[serde(default)]
+    pub failed: u64,
+    /// What the last failure said.
+    #[serde(default)]
+    pub failure: Option<String>,
+}
+
 /// One entry of the timeline. Counts are per second, means where seconds were thinned.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Moment {
@@ -307,7 +336,7 @@ pub struct Generator {
     pub processes: u16,
     /// How late what was due was begun, where nothing but the generator held it up.
     pub lag: Latency,
-    /// The part of the machine's processors that the busiest process used, in the median second, in 0–1.
+    /// The part of the machine's processors that all of them used, in the median second, in 0–1.
     pub cpu_median: f64,
     /// The same in the busiest second.
     pub cpu_max: f64,

@@ -18,7 +18,7 @@ pub(super) struct Table {
 const COLUMNS_MAX: usize = 6;
 
 /// Counts that are shown when they are zero, too.
-const TELLING: [&str; 10] = [
+const TELLING: [&str; 11] = [
     count::CONNECTIONS,
     count::OPENED,
     count::FAILED,
@@ -27,6 +27,7 @@ const TELLING: [&str; 10] = [
     count::ANSWERED,
     count::REFUSED,
     count::LOST,
+    count::UNSENT,
     count::DUPLICATES,
     count::REORDERED,
 ];
@@ -73,6 +74,16 @@ pub(super) fn headline(report: &Report) -> String {
             milliseconds(latency.p99_us),
             milliseconds(latency.max_us)
         ));
+    }
+    for (name, what) in [(count::REFUSED, "refused"), (count::UNSENT, "not sent")] {
+        if report
+            .total
+            .counts
+            .get(name)
+            .is_some_and(|number| *number > 0)
+        {
+            parts.push(format!("{} {what}", counted(name)));
+        }
     }
     parts.push(if asked {
         format!(
@@ -140,6 +151,7 @@ pub(super) fn cards(report: &Report) -> Vec<Card> {
         }));
     }
     let wrong = [
+        ("refused", count::REFUSED),
         ("lost", count::LOST),
         ("answered twice", count::DUPLICATES),
         ("out of order", count::REORDERED),
@@ -192,6 +204,7 @@ pub(super) fn tables(report: &Report) -> Vec<Table> {
         counts(report),
         codes(report),
         phases(report),
+        faults(report),
         machinery(report),
     ];
     tables.retain(|table| !table.rows.is_empty());
@@ -277,23 +290,25 @@ pub(super) fn counts(report: &Report) -> Table {
 }
 
 pub(super) fn codes(report: &Report) -> Table {
-    let of = |kind: &str, code: String, number: &u64| {
-        (*number > 0).then(|| vec![format!("{kind} {code}"), grouped(*number)])
+    let of = |kind: &str, code: String, number: &u64, said: &str| {
+        let row = || vec![format!("{kind} {code}"), harmless(said), grouped(*number)];
+        (*number > 0).then(row)
     };
     let total = &report.total;
     let closes = total.closes.iter().filter_map(|(code, number)| {
-        let code = match code {
-            1006 => "1006 (no close frame)".to_owned(),
-            code => code.to_string(),
-        };
-        of("close", code, number)
+        let said = if *code == 1006 { "no close frame" } else { "" };
+        of("close", code.to_string(), number, said)
     });
     let handshakes = total.handshakes.iter();
-    let handshakes = handshakes.filter_map(|(s, number)| of("handshake", s.to_string(), number));
-    let errors = total.errors.iter();
-    let errors = errors.filter_map(|(code, number)| of("error", harmless(code), number));
+    let handshakes =
+        handshakes.filter_map(|(s, number)| of("handshake", s.to_string(), number, ""));
+    let errors = total.errors.iter().filter_map(|(code, number)| {
+        let said = total.samples.get(code).map_or("", String::as_str);
+        of("error", harmless(code), number, said)
+    });
     let rows = closes.chain(handshakes).chain(errors);
-    table("closes, handshakes and errors", &["code", "count"], 1, rows)
+    let columns = ["code", "what the first said", "count"];
+    table("closes, handshakes and errors", &columns, 2, rows)
 }
 
 pub(super) fn phases(report: &Report) -> Table {
@@ -306,9 +321,7 @@ pub(super) fn phases(report: &Report) -> Table {
     ];
     let rows = report.phases.iter().map(|phase| {
         let measures = &phase.measures;
-        let latency = LEADING
-            .into_iter()
-            .find_map(|name| measures.latencies.get(name));
+        let latency = measures.latencies.get(leading);
         let time = |of: fn(&Latency) -> u64| {
             let measured = latency.filter(|latency| latency.count > 0);
             measured.map_or_else(|| "–".to_owned(), |latency| milliseconds(of(latency)))
@@ -330,6 +343,21 @@ pub(super) fn phases(report: &Report) -> Table {
     table("phases", &columns, 1, rows)
 }
 
+/// What the scenario made go wrong.
+fn faults(report: &Report) -> Table {
+    let rows = report.faults.iter().map(|fault| {
+        vec![
+            harmless(&fault.what),
+            harmless(&fault.phase),
+            fault.failure.as_deref().map(harmless).unwrap_or_default(),
+            grouped(fault.failed),
+            spoken(fault.began_us),
+        ]
+    });
+    let columns = ["fault", "phase", "what a failure said", "failed", "began"];
+    table("faults", &columns, 3, rows)
+}
+
 /// What the generator and the server used.
 pub(super) fn machinery(report: &Report) -> Table {
     let generator = &report.generator;
@@ -340,11 +368,11 @@ pub(super) fn machinery(report: &Report) -> Table {
         ("generator lag p99, ms", milliseconds(lag.p99_us)),
         ("generator lag max, ms", milliseconds(lag.max_us)),
         (
-            "busiest process, median second, % of the processors",
+            "generator, median second, % of the processors",
             percent(generator.cpu_median * 100.0),
         ),
         (
-            "busiest process, busiest second, % of the processors",
+            "generator, busiest second, % of the processors",
             percent(generator.cpu_max * 100.0),
         ),
         (

@@ -1,19 +1,22 @@
 //! What every process measured comes in, the report and its verdict go out.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 
-use super::{Means, Partial};
+use super::{Means, Partial, site::Failures};
 use crate::{
     books::{Cell, Place, Second, Sketch},
     diary::micros,
     machine,
     report::{
-        FORMAT, Generator, Judged, Measures, Moment, Outcome, PhaseReport, Report, ServerUse,
-        Verdict, count,
+        FORMAT, FaultReport, Generator, Judged, Measures, Moment, Outcome, PhaseReport, Report,
+        ServerUse, Verdict, count,
     },
-    scenario::{Limits, Scenario},
+    scenario::Scenario,
     threshold::Threshold,
 };
 
@@ -43,12 +46,12 @@ pub(super) fn report(
     scenario: &Scenario,
     facts: Facts,
     partials: Vec<Partial>,
-    server: Option<ServerUse>,
+    (server, failures): (Option<ServerUse>, Failures),
     thresholds: &[Threshold],
     interrupted: bool,
 ) -> Report {
     let whole = merged(partials);
-    let sums = Sums::new(scenario, &whole.cells);
+    let sums = Sums::new(scenario, &whole.cells, whole.took_us);
     let mut report = Report {
         format: FORMAT.to_owned(),
         name: scenario.name.clone(),
@@ -67,9 +70,10 @@ pub(super) fn report(
         behaviours: sums.behaviours,
         phases: sums.phases,
         timeline: timeline(&whole.seconds),
+        faults: faults(scenario, whole.took_us, &failures),
         generator: Generator {
             processes: scenario.processes,
-            lag: whole.lag.latency(),
+            lag: all(&whole.lag).latency(),
             cpu_median: whole.cpu_median,
             cpu_max: whole.cpu_max,
             cpu_us: whole.cpu_us,
@@ -80,7 +84,7 @@ pub(super) fn report(
         .iter()
         .map(|threshold| threshold.judge(&report))
         .collect();
-    report.verdict = verdict(&report, &scenario.limits, whole.unwritten, interrupted);
+    report.verdict = verdict(&report, scenario, &whole.lag, whole.unwritten, interrupted);
     report
 }
 
@@ -88,7 +92,8 @@ pub(super) fn report(
 struct Whole {
     cells: HashMap<Place, Cell>,
     seconds: Vec<Second>,
-    lag: Sketch,
+    /// By phase.
+    lag: BTreeMap<u16, Sketch>,
     unwritten: u64,
     cpu_median: f64,
     cpu_max: f64,
@@ -96,8 +101,17 @@ struct Whole {
     took_us: u64,
 }
 
+fn all(lag: &BTreeMap<u16, Sketch>) -> Sketch {
+    let mut sum = Sketch::default();
+    for of_phase in lag.values() {
+        sum.merge(of_phase);
+    }
+    sum
+}
+
 fn merged(partials: Vec<Partial>) -> Whole {
     let mut whole = Whole::default();
+    let mut shares: Vec<f64> = Vec::new();
     for partial in partials {
         for (place, cell) in &partial.cells {
             whole.cells.entry(*place).or_default().merge(cell);
@@ -110,18 +124,23 @@ fn merged(partials: Vec<Partial>) -> Whole {
         for (second, other) in whole.seconds.iter_mut().zip(&partial.seconds) {
             second.merge(other);
         }
-        whole.lag.merge(&partial.lag);
+        for (phase, lag) in &partial.lag {
+            whole.lag.entry(*phase).or_default().merge(lag);
+        }
         whole.unwritten += partial.unwritten;
-        let mut shares = partial.cpu;
-        shares.sort_by(f64::total_cmp);
-        let median = shares.get(shares.len() / 2).copied().unwrap_or_default();
-        whole.cpu_median = whole.cpu_median.max(median);
-        whole.cpu_max = whole
-            .cpu_max
-            .max(shares.last().copied().unwrap_or_default());
+        // All of them use the same processors.
+        if shares.len() < partial.cpu.len() {
+            shares.resize(partial.cpu.len(), 0.0);
+        }
+        for (all, one) in shares.iter_mut().zip(&partial.cpu) {
+            *all += one;
+        }
         whole.cpu_us += partial.cpu_us;
         whole.took_us = whole.took_us.max(partial.took_us);
     }
+    shares.sort_by(f64::total_cmp);
+    whole.cpu_median = shares.get(shares.len() / 2).copied().unwrap_or_default();
+    whole.cpu_max = shares.last().copied().unwrap_or_default();
     whole
 }
 
@@ -132,7 +151,7 @@ struct Sums {
 }
 
 impl Sums {
-    fn new(scenario: &Scenario, cells: &HashMap<Place, Cell>) -> Self {
+    fn new(scenario: &Scenario, cells: &HashMap<Place, Cell>, all_us: u64) -> Self {
         let sum = |wanted: &dyn Fn(&Place) -> bool| {
             let mut sum = Cell::default();
             for (_, cell) in cells.iter().filter(|(place, _)| wanted(place)) {
@@ -159,7 +178,8 @@ impl Sums {
             let report = PhaseReport {
                 name: phase.name.clone(),
                 began_us,
-                took_us,
+                // A run that was stopped did not do all of it.
+                took_us: took_us.min(all_us.saturating_sub(began_us)),
                 measured: phase.measured,
                 measures: sum(&|place| usize::from(place.phase) == number),
             };
@@ -174,6 +194,27 @@ impl Sums {
     }
 }
 
+/// What went wrong as the scenario says, as far as the run came.
+fn faults(scenario: &Scenario, all_us: u64, failures: &Failures) -> Vec<FaultReport> {
+    let mut begins = Duration::ZERO;
+    let mut faults = Vec::new();
+    for (number, phase) in scenario.phases.iter().enumerate() {
+        faults.extend(phase.faults.iter().enumerate().map(|(place, fault)| {
+            let failed = failures.get(&(number, place));
+            FaultReport {
+                phase: phase.name.clone(),
+                began_us: micros(begins + fault.at()),
+                what: fault.to_string(),
+                failed: failed.map_or(0, |(times, _)| *times),
+                failure: failed.map(|(_, said)| said.clone()),
+            }
+        }));
+        begins += phase.duration;
+    }
+    faults.retain(|fault| fault.began_us < all_us);
+    faults
+}
+
 fn timeline(seconds: &[Second]) -> Vec<Moment> {
     let width = seconds.len().div_ceil(MOMENTS_MAX).max(1);
     let moments = seconds.chunks(width).enumerate().map(|(number, chunk)| {
@@ -183,14 +224,32 @@ fn timeline(seconds: &[Second]) -> Vec<Moment> {
 }
 
 /// Whether the figures are to be believed, and then whether they are good enough.
-fn verdict(report: &Report, limits: &Limits, unwritten: u64, interrupted: bool) -> Verdict {
+fn verdict(
+    report: &Report,
+    scenario: &Scenario,
+    lag: &BTreeMap<u16, Sketch>,
+    unwritten: u64,
+    interrupted: bool,
+) -> Verdict {
+    let limits = &scenario.limits;
     let generator = &report.generator;
     let mut reasons = Vec::new();
     let lag_us = micros(limits.lag);
-    if generator.lag.p99_us > lag_us {
+    // A phase that is short, or calm, says nothing of another.
+    let late = lag
+        .iter()
+        .filter_map(|(phase, lag)| Some((phase, lag.at(99.0)?)));
+    if let Some((phase, late_us)) = late
+        .max_by_key(|(_, late)| *late)
+        .filter(|(_, late)| *late > lag_us)
+    {
+        let name = scenario
+            .phases
+            .get(usize::from(*phase))
+            .map_or("", |phase| &phase.name);
         reasons.push(format!(
-            "the generator was late: 1 % of what was due was begun {} ms late or more, and {} ms are allowed",
-            generator.lag.p99_us / 1000,
+            "the generator was late: 1 % of what was due in `{name}` was begun {} ms late or more, and {} ms are allowed",
+            late_us / 1000,
             lag_us / 1000
         ));
     }
@@ -205,7 +264,7 @@ fn verdict(report: &Report, limits: &Limits, unwritten: u64, interrupted: bool) 
     let (due, missed) = (counted(count::DUE), counted(count::MISSED));
     if share(missed, due) > limits.missed.part() {
         reasons.push(format!(
-            "{missed} of {due} messages that were due found no client to send them"
+            "{missed} of {due} messages that were due found no client: none was connected, or each had too many waiting"
         ));
     }
     if unwritten > 0 {

@@ -32,7 +32,7 @@ use crate::{
     report::{Moment, Report},
     scenario::{Problem, Protocol, Scenario},
     threshold::Threshold,
-    world::{Claims, Mint},
+    world::{Claims, Mint, World},
 };
 
 /// What a run has besides its scenario.
@@ -110,6 +110,26 @@ pub fn thresholds(scenario: &Scenario) -> Result<Vec<Threshold>, Problem> {
     parsed.collect()
 }
 
+/// Checks all of a scenario that can be checked without a server: its thresholds and templates, and that clients are
+/// there for its messages.
+///
+/// # Errors
+/// What cannot work.
+pub fn check(scenario: &Scenario) -> Result<(), Error> {
+    thresholds(scenario)?;
+    let mut arrived = false;
+    for phase in &scenario.phases {
+        arrived |= phase.connections_per_second > 0.0;
+        if phase.messages_per_second > 0.0 && !arrived {
+            return Err(Error::Scenario(format!(
+                "phase `{}` has messages, and no phase until then has `connections_per_second`",
+                phase.name
+            )));
+        }
+    }
+    World::check(scenario).map_err(Error::Scenario)
+}
+
 /// From when all is made to the first phase: a run's threads are started in it.
 const LEAD: Duration = Duration::from_millis(100);
 
@@ -129,12 +149,12 @@ pub async fn run(scenario: Arc<Scenario>, mut means: Means) -> Result<Report, Er
         () = site.look() => Vec::new(),
     };
     let interrupted = means.interrupt.is_cancelled();
-    let server = site.close().await;
+    let (server, failures) = site.close().await;
     Ok(finish::report(
         &scenario,
         facts,
         partials,
-        server,
+        (server, failures),
         &thresholds,
         interrupted,
     ))
@@ -209,6 +229,7 @@ async fn knock(scenario: &Scenario, means: &Means) -> Result<(), Error> {
             let claims = Claims {
                 sub: "load".to_owned(),
                 tenant: "load".to_owned(),
+                permissions: None,
                 expires_in: tokens.expires_in,
             };
             options.token = Some(Token::fixed(mint(&claims).map_err(Error::Scenario)?));

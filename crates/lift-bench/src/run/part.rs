@@ -17,9 +17,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Error, Means, pacer::Pacer, processor::Processor, site::Word, trouble};
 use crate::{
-    books::{Cell, Note, Place, Second, Sketch},
+    books::{Books, Cell, Note, Place, Second, Sketch},
     client,
-    diary::Diary,
+    diary::{Diary, micros},
     echo::Echo,
     plan::{Due, Part, Plan, What},
     report::Moment,
@@ -37,7 +37,8 @@ const END_WITHIN: Duration = Duration::from_secs(10);
 pub struct Partial {
     pub(super) cells: Vec<(Place, Cell)>,
     pub(super) seconds: Vec<Second>,
-    pub(super) lag: Sketch,
+    /// By phase.
+    pub(super) lag: Vec<(u16, Sketch)>,
     /// Notes that were not written: the books are not whole.
     pub(super) unwritten: u64,
     /// The part of the machine's processors that was used, in each second, in 0–1.
@@ -94,7 +95,13 @@ impl<'m> Ready<'m> {
             .live
             .clone()
             .unwrap_or_else(|| watch::channel(Moment::default()).0);
-        let (diary, keeper) = Diary::open(start, scenario.limits.late_after, live)?;
+        let mut ends = 0;
+        let phase_ends = scenario.phases.iter().map(|phase| {
+            ends += micros(phase.duration);
+            ends
+        });
+        let books = Books::new(micros(scenario.limits.late_after), phase_ends.collect());
+        let (diary, keeper) = Diary::open(start, books, live)?;
         let world = Arc::new(world(diary));
         let processor = Processor::start(start)?;
         let pacer = Pacer::start(Plan::new(&scenario, part), start, means.interrupt.clone())?;
@@ -123,7 +130,7 @@ impl<'m> Ready<'m> {
         let partial = Ok(Partial {
             cells: closed.cells.into_iter().collect(),
             seconds: closed.seconds,
-            lag: closed.lag,
+            lag: closed.lag.into_iter().collect(),
             unwritten,
             cpu,
             cpu_us,
@@ -161,7 +168,6 @@ async fn listen(diary: Diary, mut words: broadcast::Receiver<Word>) {
     loop {
         match words.recv().await {
             Ok(Word::Killed) => diary.note(Note::Killed { at: diary.now() }),
-            Ok(Word::Back) => diary.note(Note::Back { at: diary.now() }),
             Err(RecvError::Lagged(_)) => {}
             Err(RecvError::Closed) => std::future::pending().await,
         }

@@ -24,7 +24,7 @@ use crate::{plan::Part, report::Moment, scenario::Scenario};
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How long a part may take to measure, besides its phases and its drain.
 const SLACK: Duration = Duration::from_secs(60);
-/// How long a part waits for more than its run may take until it takes its caller for gone.
+/// What a part waits for.
 const BEGIN: &str = "begin";
 
 /// Makes the command of one part, which calls [`super::part_of`]; its server's URL is the second argument.
@@ -156,14 +156,11 @@ impl Word {
     fn name(self) -> &'static str {
         match self {
             Self::Killed => "killed",
-            Self::Back => "back",
         }
     }
 
     fn named(name: &str) -> Option<Self> {
-        [Self::Killed, Self::Back]
-            .into_iter()
-            .find(|word| word.name() == name)
+        (name == Self::Killed.name()).then_some(Self::Killed)
     }
 }
 

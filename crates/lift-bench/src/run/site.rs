@@ -1,7 +1,9 @@
 //! What a scenario says of its server and its network comes in; they are there for the run, and go wrong when it says so.
 
 use std::{
+    collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::PoisonError,
     time::{Duration, Instant},
 };
 
@@ -32,9 +34,10 @@ const WORDS_MAX: usize = 256;
 pub(super) enum Word {
     /// The server was killed.
     Killed,
-    /// It is there again.
-    Back,
 }
+
+/// How often the command of a fault failed, and what it said last, by phase and place.
+pub(super) type Failures = BTreeMap<(usize, usize), (u64, String)>;
 
 /// The server and the network of one run.
 #[derive(Debug)]
@@ -42,6 +45,8 @@ pub(super) struct Site {
     /// Where clients connect.
     pub(super) target: Option<String>,
     pub(super) words: broadcast::Sender<Word>,
+    /// Commands that failed: the scenario's phase, the fault's place in it, and what the last one said.
+    failures: std::sync::Mutex<Failures>,
     server: Option<Mutex<Server>>,
     proxy: Option<Proxy>,
 }
@@ -78,6 +83,7 @@ impl Site {
         Ok(Self {
             target,
             words: broadcast::channel(WORDS_MAX).0,
+            failures: std::sync::Mutex::default(),
             server,
             proxy,
         })
@@ -95,14 +101,11 @@ impl Site {
     ) -> Result<(), Error> {
         let mut began = start;
         let mut troubles = Vec::new();
-        for phase in &scenario.phases {
-            let ends = began + phase.duration;
-            troubles.extend(
-                phase
-                    .faults
-                    .iter()
-                    .map(|fault| self.one(fault, began, ends)),
-            );
+        for (phase, of) in scenario.phases.iter().enumerate() {
+            let ends = began + of.duration;
+            let faults = of.faults.iter().enumerate();
+            troubles
+                .extend(faults.map(|(place, fault)| self.one((phase, place), fault, began, ends)));
             began = ends;
         }
         tokio::select! {
@@ -127,21 +130,32 @@ impl Site {
         }
     }
 
-    /// Ends all of it.
-    pub(super) async fn close(self) -> Option<ServerUse> {
+    /// Ends all of it; says what the server used, and what failed.
+    pub(super) async fn close(self) -> (Option<ServerUse>, Failures) {
+        let failures = self
+            .failures
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(proxy) = self.proxy {
             proxy.stop().await;
         }
-        match self.server {
+        let used = match self.server {
             Some(server) => Some(server.into_inner().stop().await),
             None => None,
-        }
+        };
+        (used, failures)
     }
 
-    async fn one(&self, fault: &Fault, began: Instant, ends: Instant) -> Result<(), Error> {
+    async fn one(
+        &self,
+        place: (usize, usize),
+        fault: &Fault,
+        began: Instant,
+        ends: Instant,
+    ) -> Result<(), Error> {
         match fault {
             Fault::Kill(kill) => self.kill(kill, began, ends).await?,
-            Fault::Run(run) => command(run, began, ends).await,
+            Fault::Run(run) => self.command(place, run, began, ends).await,
             Fault::Network(network) => self.network(network, began, ends).await,
             Fault::Stall(stall) => self.stall(stall, began).await,
             // Each part cuts its own clients.
@@ -159,15 +173,12 @@ impl Site {
             sleep_until(at.into()).await;
             let mut server = server.lock().await;
             self.tell(Word::Killed);
-            // The part in this task writes it down before a client of it can find its connection lost.
-            tokio::task::yield_now().await;
             server.kill().await;
             tokio::time::sleep(kill.down).await;
             server
                 .start_again()
                 .await
                 .map_err(|error| Error::Server(server_error(&error)))?;
-            self.tell(Word::Back);
             let Some(every) = kill.every else { break };
             at = Instant::now().max(at + every);
         }
@@ -192,21 +203,24 @@ impl Site {
         proxy.stall(stall.share, (at + stall.lasts).into());
     }
 
+    async fn command(&self, place: (usize, usize), run: &Command, began: Instant, ends: Instant) {
+        let mut at = began + run.at;
+        while at < ends {
+            sleep_until(at.into()).await;
+            if let Err(error) = server::run(run).await {
+                let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+                let (times, said) = failures.entry(place).or_default();
+                *times += 1;
+                *said = server_error(&error);
+            }
+            let Some(every) = run.every else { return };
+            at = Instant::now().max(at + every);
+        }
+    }
+
     fn tell(&self, word: Word) {
         // Parts that have ended need no word.
         let _ = self.words.send(word);
-    }
-}
-
-async fn command(run: &Command, began: Instant, ends: Instant) {
-    let mut at = began + run.at;
-    while at < ends {
-        sleep_until(at.into()).await;
-        if let Err(error) = server::run(run).await {
-            tracing::error!(%error, "a command of the scenario failed");
-        }
-        let Some(every) = run.every else { return };
-        at = Instant::now().max(at + every);
     }
 }
 

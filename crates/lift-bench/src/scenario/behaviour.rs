@@ -1,8 +1,11 @@
 //! What a virtual client does from its first connection to its last.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{fmt, num::NonZeroU32, time::Duration};
 
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, MapAccess, Visitor},
+};
 use serde_json::Value;
 
 use super::{
@@ -35,8 +38,7 @@ pub struct Behaviour {
 }
 
 /// One thing that a client does.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Step {
     /// Opens its connection.
@@ -50,13 +52,17 @@ pub enum Step {
     /// Sends what the phases' `messages_per_second` asks for, until the last phase is over.
     Stay(Stay),
     /// Loses its connection without a close frame, comes back and resumes what is open.
-    Reconnect {
-        /// How long it is away.
-        #[serde(default)]
-        offline: Span,
-    },
+    Reconnect(Reconnect),
     /// Closes its connection.
     Disconnect,
+}
+
+/// How long a client that lost its connection is away.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Reconnect {
+    /// How long.
+    pub offline: Span,
 }
 
 /// Steps that are done again and again.
@@ -118,6 +124,73 @@ pub enum Expect {
     Json(Value),
     /// Streamer: an acknowledgment; the request's end is waited for by nobody.
     Acknowledgment,
+}
+
+/// Names of steps, as they are written.
+const STEPS: &[&str] = &[
+    "connect",
+    "send",
+    "think",
+    "repeat",
+    "stay",
+    "reconnect",
+    "disconnect",
+];
+
+impl<'de> Deserialize<'de> for Step {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(StepVisitor)
+    }
+}
+
+/// A step is its name, or its name with what it needs.
+struct StepVisitor;
+
+impl<'de> Visitor<'de> for StepVisitor {
+    type Value = Step;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a step, such as `connect` or `think: 2s`")
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<Step, E> {
+        match name {
+            "connect" => Ok(Step::Connect),
+            "stay" => Ok(Step::Stay(Stay::default())),
+            "reconnect" => Ok(Step::Reconnect(Reconnect::default())),
+            "disconnect" => Ok(Step::Disconnect),
+            "send" | "think" | "repeat" => {
+                Err(E::custom(format!("`{name}` needs to be told what")))
+            }
+            other => Err(E::unknown_variant(other, STEPS)),
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Step, A::Error> {
+        let name: String = map
+            .next_key()?
+            .ok_or_else(|| de::Error::custom("a step has no name"))?;
+        let step = match name.as_str() {
+            "send" => Step::Send(map.next_value()?),
+            "think" => Step::Think(map.next_value()?),
+            "repeat" => Step::Repeat(map.next_value()?),
+            "stay" => Step::Stay(map.next_value::<Option<Stay>>()?.unwrap_or_default()),
+            "reconnect" => {
+                Step::Reconnect(map.next_value::<Option<Reconnect>>()?.unwrap_or_default())
+            }
+            "connect" | "disconnect" => {
+                map.next_value::<()>()?;
+                return self.visit_str(&name);
+            }
+            other => return Err(de::Error::unknown_variant(other, STEPS)),
+        };
+        match map.next_key::<String>()? {
+            None => Ok(step),
+            Some(more) => Err(de::Error::custom(format!(
+                "`{more}` is a second step: begin it with a dash of its own"
+            ))),
+        }
+    }
 }
 
 impl Behaviour {

@@ -1,6 +1,6 @@
 //! What goes wrong in a phase, and when.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use serde::Deserialize;
 
@@ -21,6 +21,63 @@ pub enum Fault {
     Run(Command),
     /// The network between clients and server is bad.
     Network(Network),
+}
+
+impl Fault {
+    /// When it begins, after its phase's start.
+    #[must_use]
+    pub fn at(&self) -> Duration {
+        match self {
+            Self::Cut(cut) => cut.at,
+            Self::Stall(stall) => stall.at,
+            Self::Kill(kill) => kill.at,
+            Self::Run(run) => run.at,
+            Self::Network(network) => network.at,
+        }
+    }
+}
+
+/// In words, for a report.
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let spoken = |time: Duration| humantime::format_duration(time);
+        match self {
+            Self::Cut(cut) => {
+                write!(f, "cut {} of the connections", cut.share)?;
+                match cut.each {
+                    Some(each) => write!(f, ", each about every {}", spoken(each)),
+                    None => Ok(()),
+                }
+            }
+            Self::Stall(stall) => write!(
+                f,
+                "{} of the clients stop reading for {}",
+                stall.share,
+                spoken(stall.lasts)
+            ),
+            Self::Kill(kill) => {
+                f.write_str("kill of the server")?;
+                match kill.every {
+                    Some(every) => write!(f, ", every {}", spoken(every)),
+                    None => Ok(()),
+                }
+            }
+            Self::Run(run) => {
+                write!(f, "`{}`", run.command.join(" "))?;
+                match run.every {
+                    Some(every) => write!(f, ", every {}", spoken(every)),
+                    None => Ok(()),
+                }
+            }
+            Self::Network(network) => {
+                write!(f, "a bad network for {} of the connections", network.share)?;
+                match network.lasts {
+                    Some(lasts) => write!(f, ", for {}", spoken(lasts)),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
 }
 
 /// Connections end without a close frame.

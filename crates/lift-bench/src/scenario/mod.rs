@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 pub(crate) use self::read::nearest;
 pub use self::{
-    behaviour::{Behaviour, Expect, Message, Repeat, Stay, Step},
+    behaviour::{Behaviour, Expect, Message, Reconnect, Repeat, Stay, Step},
     fault::{Command, Cut, Fault, Kill, Network, Stall},
     read::Problem,
     span::{Share, Span},
@@ -101,6 +101,9 @@ pub struct Tokens {
     /// The tenant: `load` if absent.
     #[serde(default = "Tokens::any_tenant")]
     pub tenant: String,
+    /// What each may be used for, as `lift token mint --permission` takes it; grants such as `tenant.read` are named.
+    /// Everything but grants if absent.
+    pub permissions: Option<Vec<String>>,
     /// How long each is valid: an hour if absent.
     #[serde(default = "Tokens::an_hour", deserialize_with = "span::duration")]
     pub expires_in: Duration,

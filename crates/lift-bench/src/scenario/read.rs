@@ -141,6 +141,9 @@ impl Scenario {
         }
         for fault in &phase.faults {
             check_fault(fault, self.server.is_some())?;
+            if fault.at() >= phase.duration {
+                return Err(Problem::of("one of its faults begins after its end"));
+            }
         }
         check_networks(phase)
     }
@@ -157,7 +160,8 @@ fn check_message(message: &Message, speaks: Protocol) -> Result<(), Problem> {
         (Protocol::Plain, None, Some(_)) if message.payload.is_none() => {}
         (Protocol::Streamer, _, _) => {
             return Err(Problem::of(
-                "a message to a server that speaks `streamer` has an `action` and perhaps a `payload`",
+                "a message to a server that speaks `streamer` has an `action` and perhaps a `payload`; with \
+                 `speaks: plain` it has a `text`",
             ));
         }
         (Protocol::Plain, _, _) => {
@@ -190,7 +194,7 @@ fn check_steps(steps: &[Step], speaks: Protocol, depth: usize) -> Result<(), Pro
             Step::Connect
             | Step::Think(_)
             | Step::Stay(_)
-            | Step::Reconnect { .. }
+            | Step::Reconnect(_)
             | Step::Disconnect => {}
         }
     }

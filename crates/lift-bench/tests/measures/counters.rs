@@ -189,7 +189,13 @@ fn of_connections() -> Vec<Case> {
             name,
             Rules::faulty(move |client, seq| ((client, seq) == (0, 4)).then(|| vec![end.clone()])),
             // The fourth was sent; the six after it found no connection.
-            &[(DROPPED, 1), (SENT, 24), (ANSWERED, 23), (LOST, 7)],
+            &[
+                (DROPPED, 1),
+                (SENT, 24),
+                (ANSWERED, 23),
+                (LOST, 1),
+                (UNSENT, 6),
+            ],
         )
     };
     let refused = |name, upgrade, errors: &[_], handshakes: &[_]| Case {
@@ -319,7 +325,8 @@ async fn every_counter_goes_up_by_what_happened_and_by_nothing_else() {
     let met: BTreeSet<_> = names.into_iter().flatten().collect();
     let none: Vec<_> = count::ALL
         .iter()
-        .filter(|name| !met.contains(*name))
+        // It takes a server of the scenario's own: `scenarios/short/avalanche.yaml`, and the books' own tests.
+        .filter(|name| !met.contains(*name) && **name != count::KILLED)
         .collect();
     assert_eq!(
         none,

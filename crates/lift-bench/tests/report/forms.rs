@@ -53,12 +53,12 @@ fn a_text_has_every_table_aligned() {
         "\n  reply{talker}              300,000  ",
         "\n  messages.lost              0        0        0\n",
         "\n  messages.due         600,000  300,000  300,000\n",
-        "\n  close 1006 (no close frame)      1\n",
-        "\n  handshake 101                1,000\n",
+        "\n  close 1006     no close frame           1\n",
+        "\n  handshake 101                       1,000\n",
         "\n  arrive (not counted)   0.0 s  10.0 s  ",
         "  errors  reply p50, ms  reply p99, ms\n",
-        "\n  generator lag p99, ms                                     0.16\n",
-        "\n  server memory, most                                   96.0 MiB\n",
+        "\n  generator lag p99, ms                               0.16\n",
+        "\n  server memory, most                             96.0 MiB\n",
     ] {
         assert!(text.contains(expected), "{expected:?} is not in:\n{text}");
     }

@@ -58,6 +58,7 @@ fn measures(share: u64) -> Measures {
         closes: BTreeMap::from([(1006, 1)]),
         handshakes: BTreeMap::from([(101, 1000 / share)]),
         errors: BTreeMap::from([("RATE_LIMITED".to_owned(), 0)]),
+        samples: BTreeMap::new(),
     }
 }
 

@@ -128,6 +128,60 @@ fn a_behaviour_that_cannot_work_is_said_with_its_place_and_what_was_perhaps_mean
 }
 
 #[test]
+fn a_step_is_its_name_or_its_name_with_what_it_needs() {
+    for steps in [
+        "[connect, stay, disconnect]",
+        "[connect, { stay: {} }, { stay: { for: 1s..2s } }]",
+        "[connect, reconnect, { reconnect: { offline: 1s } }]",
+        "[connect: , think: 1s, stay: ]",
+        "[connect, { repeat: { times: 2, steps: [{ send: { action: echo } }] } }]",
+    ] {
+        let text = behaving(&format!("steps: {steps}"));
+        Scenario::parse(&text).unwrap_or_else(|problem| panic!("{problem}\n{text}"));
+    }
+    for (steps, wanted) in [
+        ("[connect, think]", "`think` needs to be told what"),
+        (
+            "[connect, { think: 1s, stay: {} }]",
+            "`stay` is a second step",
+        ),
+        ("[connect, { stya: {} }]", "did you mean `stay`?"),
+        ("[connect, { stay: { fro: 1s } }]", "unknown field `fro`"),
+        ("[connect, 7]", "7"),
+    ] {
+        check(&behaving(&format!("steps: {steps}")), wanted);
+    }
+}
+
+#[test]
+fn what_a_run_cannot_do_is_said_before_it() {
+    for (inner, wanted) in [
+        (
+            "messages: [{ action: echo, payload: \"{{ clinet }}\" }]",
+            "clinet",
+        ),
+        (
+            "messages: [{ action: echo, payload: \"{{ client\" }]",
+            "template",
+        ),
+    ] {
+        let text = format!(
+            "{START}behaviours: {{ a: {{ {inner} }} }}\nphases: [{{ name: p, duration: 1s, connections_per_second: 1 }}]\n"
+        );
+        let refused = run::check(&Scenario::parse(&text).unwrap()).unwrap_err();
+        assert!(refused.to_string().contains(wanted), "{refused}");
+    }
+    let text = phase("messages_per_second: 1");
+    let refused = run::check(&Scenario::parse(&text).unwrap()).unwrap_err();
+    assert!(
+        refused
+            .to_string()
+            .contains("no phase until then has `connections_per_second`"),
+        "{refused}"
+    );
+}
+
+#[test]
 fn a_phase_that_cannot_work_is_refused() {
     for (text, wanted) in [
         (
@@ -145,6 +199,10 @@ fn a_phase_that_cannot_work_is_refused() {
         (phase("ramp_to: 5"), "has none"),
         (phase("behaviour: b"), "there is no behaviour `b`"),
         (phase("faults: [{ kill: {} }]"), "it has no `server`"),
+        (
+            phase("faults: [{ cut: { at: 10s } }]"),
+            "begins after its end",
+        ),
         (phase("faults: [{ cut: { each: 0 } }]"), "`each` of `cut`"),
         (phase("faults: [{ network: { slice: 0 } }]"), "at least 1"),
         (

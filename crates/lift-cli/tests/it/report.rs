@@ -178,7 +178,7 @@ fn what_cannot_be_compared_is_said_with_a_way_out() {
                 &format!(
                     "  cause: `{invalid}` is of a run that was invalid: the generator was late"
                 ),
-                "  help: run it again on a machine that keeps up; its figures say nothing of the server",
+                "  help: run it again, to its end and with a generator that keeps up",
             ],
         ),
         (

@@ -35,6 +35,7 @@ const DATA_DIR: &str = ".streamer";
 
 pub(crate) fn run(args: &LoadArgs, environment: &Environment) -> Result<(), Failure> {
     let mut scenario = read(args)?;
+    run::check(&scenario).map_err(|error| failed(args, &error))?;
     let forms = forms(args)?;
     if args.check {
         let (phases, thresholds) = (scenario.phases.len(), scenario.thresholds.len());
@@ -77,6 +78,9 @@ pub(crate) fn run(args: &LoadArgs, environment: &Environment) -> Result<(), Fail
             let what = format!("the report `{}` cannot be written", file.display());
             Failure::file(Exit::Failed, what, &error, "check where it goes to")
         })?;
+        if !args.quiet {
+            say(&format!("wrote {}", file.display()));
+        }
     }
     print(&report.written(if args.json { Form::Json } else { Form::Text }))?;
     judged(&report, ended_by)
@@ -257,7 +261,7 @@ fn signing(data_dir: &Path) -> Result<Mint, Failure> {
         let request = MintRequest {
             sub: claims.sub.clone(),
             tenant: Some(claims.tenant.clone()),
-            permissions: None,
+            permissions: claims.permissions.clone(),
             issuer: None,
             audience: None,
             expires_in: claims.expires_in,
@@ -324,9 +328,9 @@ fn judged(report: &Report, ended_by: Option<Exit>) -> Result<(), Failure> {
         )),
         Outcome::Invalid => Err(Failure::new(
             Exit::Failed,
-            "the run is invalid: the generator could not keep up",
+            "the run is invalid: its figures say nothing of the server",
             cause,
-            "lower the rates, or give the generator a machine of its own",
+            "see that clients are there for what is due; lower the rates, or give the generator a machine of its own",
         )),
         Outcome::Interrupted => Err(Failure::new(
             ended_by.unwrap_or(Exit::Interrupted),

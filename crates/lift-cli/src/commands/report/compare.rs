@@ -60,7 +60,7 @@ fn refused(why: &Refused) -> Failure {
             "give reports of one scenario, or --different-scenarios where that is what you mean"
         }
         Refused::SaysNothing { .. } => {
-            "run it again on a machine that keeps up; its figures say nothing of the server"
+            "run it again, to its end and with a generator that keeps up"
         }
         Refused::Units { .. } => "give both sides' figures in one unit",
         _ => "give each side at least one report",

@@ -62,8 +62,8 @@ struct Shared {
     writing: Mutex<()>,
     /// How many batches were written.
     written: AtomicU64,
-    /// How many of them are on the disk. Held while the disk is waited for: what is written meanwhile waits for the next
-    /// `fdatasync`, one for all.
+    /// How many of them are on the disk. Held while the disk is waited for: what was written before
+    /// needs no `fdatasync` of its own.
     synced: Mutex<u64>,
 }
 

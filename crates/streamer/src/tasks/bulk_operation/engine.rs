@@ -223,7 +223,7 @@ impl Bulk {
     /// # Errors
     /// [`Failure::Storage`].
     pub async fn abandon(&self, request_id: &WorkId) -> Result<(), Failure> {
-        // First: a start finds what is left by the folder of work.
+        // First: a start finds what a death of the process left by the folder of work.
         self.collections.store.forget(request_id).await?;
         work::abandon(&self.objects, request_id).await
     }
