@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    books::{ClientNo, Place},
+    books::{ClientNo, Place, Seq},
     diary::Diary,
     echo::{self, Echo},
     payload::{Body, Ids, Known, Row, Template},
@@ -212,13 +212,23 @@ impl World {
     }
 
     /// The row of a client: the file's rows in turn.
-    pub(crate) fn row(&self, client: ClientNo) -> Option<&Row> {
+    fn row(&self, client: ClientNo) -> Option<&Row> {
         let rows = u64::try_from(self.rows.len())
             .ok()
             .filter(|rows| *rows > 0)?;
         usize::try_from(client % rows)
             .ok()
             .and_then(|place| self.rows.get(place))
+    }
+
+    /// What a template of a client's message knows.
+    pub(crate) fn known(&self, client: ClientNo, seq: Seq) -> Known<'_> {
+        Known {
+            client,
+            seq,
+            seed: self.seed,
+            row: self.row(client),
+        }
     }
 
     /// Whether a token that was minted then should be replaced.
@@ -230,13 +240,7 @@ impl World {
     /// A client's token, where the scenario has tokens.
     pub(crate) fn token(&self, client: ClientNo) -> Option<Result<String, String>> {
         let minting = self.tokens.as_ref()?;
-        let known = Known {
-            client,
-            seq: 0,
-            seed: self.seed,
-            row: self.row(client),
-        };
-        Some(minting.token(known))
+        Some(minting.token(self.known(client, 0)))
     }
 }
 

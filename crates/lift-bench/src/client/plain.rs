@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::line::{self, Sending};
 use crate::{
     books::{ClientNo, Note, OfMessage, Said, Seq},
-    payload::{Body, Known, find_id},
+    payload::{Body, find_id},
     scenario::Expect,
     world::{Kind, Ready, World},
 };
@@ -77,12 +77,7 @@ impl Plain {
         let Body::Text { text, has_id } = &ready.body else {
             return;
         };
-        let known = Known {
-            client: sending.client,
-            seq: sending.seq,
-            seed: world.seed,
-            row: world.row(sending.client),
-        };
+        let known = world.known(sending.client, sending.seq);
         let text = match text.render(known) {
             Ok(text) => text,
             Err(error) => {

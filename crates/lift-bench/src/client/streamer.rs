@@ -9,7 +9,7 @@ use std::{
 use super::line::{self, Sending};
 use crate::{
     books::{ClientNo, Note, OfConnection, OfMessage, Said, Seq, Why},
-    payload::{Body, Known, read_id, streamer_id},
+    payload::{Body, read_id, streamer_id},
     scenario::Expect,
     world::{Kind, Ready, World},
 };
@@ -52,12 +52,7 @@ impl Streamer {
         let Body::Action { action, .. } = &ready.body else {
             return;
         };
-        let known = Known {
-            client: sending.client,
-            seq: sending.seq,
-            seed: world.seed,
-            row: world.row(sending.client),
-        };
+        let known = world.known(sending.client, sending.seq);
         let payload = match ready.body.payload(known) {
             Ok(payload) => payload,
             Err(error) => {
