@@ -138,6 +138,10 @@ fn merged(partials: Vec<Partial>) -> Whole {
         whole.cpu_us += partial.cpu_us;
         whole.took_us = whole.took_us.max(partial.took_us);
     }
+    for share in &mut shares {
+        // Clocks of several processes are read a moment apart.
+        *share = share.min(1.0);
+    }
     shares.sort_by(f64::total_cmp);
     whole.cpu_median = shares.get(shares.len() / 2).copied().unwrap_or_default();
     whole.cpu_max = shares.last().copied().unwrap_or_default();

@@ -103,7 +103,7 @@ impl<'m> Ready<'m> {
         let books = Books::new(micros(scenario.limits.late_after), phase_ends.collect());
         let (diary, keeper) = Diary::open(start, books, live)?;
         let world = Arc::new(world(diary));
-        let processor = Processor::start(start)?;
+        let processor = Processor::start()?;
         let pacer = Pacer::start(Plan::new(&scenario, part), start, means.interrupt.clone())?;
         let told = listen(world.diary.clone(), words);
         let begun = async {

@@ -16,16 +16,16 @@ pub(super) struct Processor {
 }
 
 impl Processor {
-    pub(super) fn start(start: Instant) -> std::io::Result<Self> {
+    pub(super) fn start() -> std::io::Result<Self> {
         let (stop, stopped) = mpsc::channel();
-        let began = machine::own_cpu();
+        let (begun, began) = (Instant::now(), machine::own_cpu());
         let thread = thread::Builder::new()
             .name("watch".to_owned())
             .spawn(move || {
                 let processors =
                     thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
                 let processors = u32::try_from(processors).map_or(1.0, f64::from);
-                let (mut before, mut shares) = ((start, began), Vec::new());
+                let (mut before, mut shares) = ((begun, began), Vec::new());
                 loop {
                     let ended = stopped.recv_timeout(Duration::from_secs(1))
                         != Err(RecvTimeoutError::Timeout);
