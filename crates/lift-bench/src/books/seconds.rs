@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Micros, Sketch};
-use crate::report::Moment;
+use crate::report::{Moment, float};
 
 /// Seconds whose histograms were not packed when the next one began.
 const OPEN_SECONDS: usize = 3;
@@ -120,9 +120,8 @@ impl Moment {
         for second in seconds {
             all.merge(second);
         }
-        let exact = |n: u64| u32::try_from(n).map_or(f64::from(u32::MAX), f64::from);
-        let mean =
-            |sum: u64| exact(sum) / u32::try_from(seconds.len().max(1)).map_or(1.0, f64::from);
+        let count = u32::try_from(seconds.len().max(1)).map_or(1.0, f64::from);
+        let mean = |sum: u64| float(sum) / count;
         Self {
             second,
             open: seconds.last().map_or(0, |second| second.open),

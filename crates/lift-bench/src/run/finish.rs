@@ -14,7 +14,7 @@ use crate::{
     machine,
     report::{
         FORMAT, FaultReport, Generator, Judged, Measures, Moment, Outcome, PhaseReport, Report,
-        ServerUse, Verdict, count,
+        ServerUse, Verdict, count, float,
     },
     scenario::Scenario,
     threshold::Threshold,
@@ -266,7 +266,7 @@ fn verdict(
     }
     let counted = |name| report.total.counts.get(name).copied().unwrap_or_default();
     let (due, missed) = (counted(count::DUE), counted(count::MISSED));
-    if share(missed, due) > limits.missed.part() {
+    if due > 0 && float(missed) / float(due) > limits.missed.part() {
         reasons.push(format!(
             "{missed} of {due} messages that were due found no client: none was connected, or each had too many waiting"
         ));
@@ -305,12 +305,4 @@ fn broken(judged: &Judged) -> String {
             judged.threshold
         ),
     }
-}
-
-fn share(part: u64, all: u64) -> f64 {
-    if all == 0 {
-        return 0.0;
-    }
-    let exact = |n: u64| u32::try_from(n).map_or(f64::from(u32::MAX), f64::from);
-    exact(part) / exact(all)
 }

@@ -149,12 +149,12 @@ pub async fn run(scenario: Arc<Scenario>, mut means: Means) -> Result<Report, Er
         () = site.look() => Vec::new(),
     };
     let interrupted = means.interrupt.is_cancelled();
-    let (server, failures) = site.close().await;
+    let used = site.close().await;
     Ok(finish::report(
         &scenario,
         facts,
         partials,
-        (server, failures),
+        used,
         &thresholds,
         interrupted,
     ))
@@ -175,7 +175,7 @@ async fn parts(
             let running = processes::run(
                 processes,
                 scenario,
-                &site.words,
+                &site.kills,
                 &means.interrupt,
                 means.live.as_ref(),
             );
@@ -186,7 +186,7 @@ async fn parts(
         _ => {
             let ready = Ready::new(Arc::clone(scenario), means, Part::WHOLE).await?;
             let start = Instant::now() + LEAD;
-            let running = ready.run(start, site.words.subscribe());
+            let running = ready.run(start, site.kills.subscribe());
             let (partial, ()) = tokio::try_join!(until(running, over), wrong(start))?;
             Ok(vec![partial])
         }
@@ -246,16 +246,14 @@ async fn knock(scenario: &Scenario, means: &Means) -> Result<(), Error> {
                 });
             }
             Err(ClientError::Options(problem)) => return Err(Error::Scenario(problem)),
-            Err(ClientError::Unreachable(source)) => {
+            Err(other) => {
+                let source = match other {
+                    ClientError::Unreachable(source) => source,
+                    other => other.into(),
+                };
                 return Err(Error::Unreachable {
                     target: target.clone(),
                     source,
-                });
-            }
-            Err(other) => {
-                return Err(Error::Unreachable {
-                    target: target.clone(),
-                    source: other.into(),
                 });
             }
         }

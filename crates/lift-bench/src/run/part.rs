@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, Means, pacer::Pacer, processor::Processor, site::Word, trouble};
+use super::{Error, Means, pacer::Pacer, processor::Processor, trouble};
 use crate::{
     books::{Books, Cell, Note, Place, Second, Sketch},
     client,
@@ -82,7 +82,7 @@ impl<'m> Ready<'m> {
     pub(super) async fn run(
         self,
         start: Instant,
-        words: broadcast::Receiver<Word>,
+        kills: broadcast::Receiver<()>,
     ) -> Result<Partial, Error> {
         let Self {
             scenario,
@@ -105,7 +105,7 @@ impl<'m> Ready<'m> {
         let world = Arc::new(world(diary));
         let processor = Processor::start()?;
         let pacer = Pacer::start(Plan::new(&scenario, part), start, means.interrupt.clone())?;
-        let told = listen(world.diary.clone(), words);
+        let told = listen(world.diary.clone(), kills);
         let begun = async {
             tokio::join!(
                 schedule(&scenario, &world, part, start, pacer),
@@ -163,11 +163,11 @@ async fn drain(scenario: &Scenario, world: &World, interrupt: &CancellationToken
     }
 }
 
-/// Writes down what happens to the server. Ends never.
-async fn listen(diary: Diary, mut words: broadcast::Receiver<Word>) {
+/// Writes down when the server is killed. Ends never.
+async fn listen(diary: Diary, mut kills: broadcast::Receiver<()>) {
     loop {
-        match words.recv().await {
-            Ok(Word::Killed) => diary.note(Note::Killed { at: diary.now() }),
+        match kills.recv().await {
+            Ok(()) => diary.note(Note::Killed { at: diary.now() }),
             Err(RecvError::Lagged(_)) => {}
             Err(RecvError::Closed) => std::future::pending().await,
         }

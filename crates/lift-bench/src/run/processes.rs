@@ -17,7 +17,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, LEAD, Means, Partial, part::Ready, site::Word};
+use super::{Error, LEAD, Means, Partial, part::Ready};
 use crate::{plan::Part, report::Moment, scenario::Scenario};
 
 /// Longest time until a part's process is ready.
@@ -26,6 +26,10 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 const SLACK: Duration = Duration::from_secs(60);
 /// What a part waits for.
 const BEGIN: &str = "begin";
+/// It ends its schedule.
+const INTERRUPT: &str = "interrupt";
+/// The server was killed.
+const KILLED: &str = "killed";
 
 /// Makes the command of one part, which calls [`super::part_of`]; its server's URL is the second argument.
 pub type Spawn = Arc<dyn Fn(Part, &str) -> Command + Send + Sync>;
@@ -81,7 +85,7 @@ pub(super) async fn start(spawn: &Spawn, parts: u16, target: &str) -> Result<Vec
 pub(super) async fn run(
     processes: Vec<Process>,
     scenario: &Scenario,
-    words: &broadcast::Sender<Word>,
+    kills: &broadcast::Sender<()>,
     interrupt: &CancellationToken,
     live: Option<&watch::Sender<Moment>>,
 ) -> Result<Vec<Partial>, Error> {
@@ -100,7 +104,7 @@ pub(super) async fn run(
                 live.send_replace(Moment::together(&latest.borrow()));
             }
         };
-        process.run(words.subscribe(), interrupt, note)
+        process.run(kills.subscribe(), interrupt, note)
     });
     match timeout(within, try_join_all(running)).await {
         Ok(partials) => partials,
@@ -122,7 +126,7 @@ impl Process {
 
     async fn run(
         mut self,
-        mut words: broadcast::Receiver<Word>,
+        mut kills: broadcast::Receiver<()>,
         interrupt: &CancellationToken,
         note: impl Fn(Moment),
     ) -> Result<Partial, Error> {
@@ -140,27 +144,13 @@ impl Process {
                     Told::Failed(why) => return Err(Error::Scenario(why)),
                     Told::Ready => {}
                 },
-                Ok(word) = words.recv() => self.say(word.name()).await?,
+                Ok(()) = kills.recv() => self.say(KILLED).await?,
                 () = interrupt.cancelled(), if !interrupted => {
                     interrupted = true;
                     self.say(INTERRUPT).await?;
                 }
             }
         }
-    }
-}
-
-const INTERRUPT: &str = "interrupt";
-
-impl Word {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Killed => "killed",
-        }
-    }
-
-    fn named(name: &str) -> Option<Self> {
-        (name == Self::Killed.name()).then_some(Self::Killed)
     }
 }
 
@@ -209,7 +199,7 @@ where
     if begin.as_deref() != Some(BEGIN) {
         return Ok(());
     }
-    let (words, told) = broadcast::channel(64);
+    let (kills, told) = broadcast::channel(64);
     let interrupt = means.interrupt.clone();
     let mut running = std::pin::pin!(ready.run(Instant::now() + LEAD, told));
     let mut listening = true;
@@ -222,10 +212,11 @@ where
             }
             line = heard.next_line(), if listening => match line?.as_deref() {
                 Some(INTERRUPT) => interrupt.cancel(),
-                Some(word) => {
+                Some(KILLED) => {
                     // Without a listener the part is over.
-                    let _ = Word::named(word).map(|word| words.send(word));
+                    let _ = kills.send(());
                 }
+                Some(_) => {}
                 None => {
                     // Whoever started this is gone.
                     listening = false;

@@ -26,15 +26,8 @@ use crate::{
 
 /// How often the server is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Words that a part may be behind.
-const WORDS_MAX: usize = 256;
-
-/// What all parts of a run are told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Word {
-    /// The server was killed.
-    Killed,
-}
+/// Kills that a part may be behind.
+const KILLS_MAX: usize = 256;
 
 /// How often the command of a fault failed, and what it said last, by phase and place.
 pub(super) type Failures = BTreeMap<(usize, usize), (u64, String)>;
@@ -44,7 +37,8 @@ pub(super) type Failures = BTreeMap<(usize, usize), (u64, String)>;
 pub(super) struct Site {
     /// Where clients connect.
     pub(super) target: Option<String>,
-    pub(super) words: broadcast::Sender<Word>,
+    /// All parts of a run are told when the server is killed.
+    pub(super) kills: broadcast::Sender<()>,
     /// Commands that failed: the scenario's phase, the fault's place in it, and what the last one said.
     failures: std::sync::Mutex<Failures>,
     server: Option<Mutex<Server>>,
@@ -82,7 +76,7 @@ impl Site {
         };
         Ok(Self {
             target,
-            words: broadcast::channel(WORDS_MAX).0,
+            kills: broadcast::channel(KILLS_MAX).0,
             failures: std::sync::Mutex::default(),
             server,
             proxy,
@@ -172,7 +166,8 @@ impl Site {
         while at < ends {
             sleep_until(at.into()).await;
             let mut server = server.lock().await;
-            self.tell(Word::Killed);
+            // Parts that have ended need no word.
+            let _ = self.kills.send(());
             server.kill().await;
             tokio::time::sleep(kill.down).await;
             server
@@ -216,11 +211,6 @@ impl Site {
             let Some(every) = run.every else { return };
             at = Instant::now().max(at + every);
         }
-    }
-
-    fn tell(&self, word: Word) {
-        // Parts that have ended need no word.
-        let _ = self.words.send(word);
     }
 }
 
