@@ -74,7 +74,7 @@ impl Heard {
                 asked(id).then_some(Sort::Answer)?
             }
             Some(ServerMessage::GoingAway(_)) => Sort::News,
-            Some(ServerMessage::Unknown(_)) | None => Sort::Answer,
+            Some(ServerMessage::GatewayError(_) | ServerMessage::Unknown(_)) | None => Sort::Answer,
         };
         let id = match &known {
             Some(ServerMessage::Unknown(_)) | None => {

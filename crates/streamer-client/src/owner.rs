@@ -30,6 +30,8 @@ use crate::{
 
 /// Socket events that wait for the owner task; a full queue stops reading.
 const EVENTS_MAX: usize = 256;
+/// HTTP status of a server that is there and takes no more connections for now.
+const TOO_MANY_REQUESTS: u16 = 429;
 
 pub(crate) type Answered = oneshot::Sender<Result<Reply, Error>>;
 
@@ -246,15 +248,19 @@ impl Owner {
                 }
             }
             Err(Failed::Unavailable(status)) => {
-                self.failed(format!("the server answered {status}").into());
+                let input = match status {
+                    TOO_MANY_REQUESTS => Input::Throttled,
+                    _ => Input::DialFailed,
+                };
+                self.failed(format!("the server answered {status}").into(), input);
             }
-            Err(Failed::Unreachable(source)) => self.failed(source),
+            Err(Failed::Unreachable(source)) => self.failed(source, Input::DialFailed),
         }
     }
 
-    fn failed(&mut self, source: Source) {
+    fn failed(&mut self, source: Source, input: fn(String) -> Input) {
         tracing::debug!(error = %source, "no connection was made");
-        self.take(Input::DialFailed(source.to_string()));
+        self.take(input(source.to_string()));
         let next = self.session.next_due();
         if let Some((first, _)) = self
             .first

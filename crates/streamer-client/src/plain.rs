@@ -13,7 +13,7 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    backoff,
+    backoff::Tries,
     client::{Client, fits},
     error::Error,
     handshake::{Accepted, Failed, Target},
@@ -161,7 +161,7 @@ impl Incoming {
 async fn first(options: &Options) -> Result<(Arc<Target>, Accepted), Error> {
     let target = Arc::new(Target::new(options)?);
     let give_up = Instant::now() + options.patience;
-    let mut failures = 0;
+    let mut tries = Tries::default();
     let accepted = loop {
         let source = match Arc::clone(&target).dial().await {
             Ok(accepted) => break accepted,
@@ -170,11 +170,11 @@ async fn first(options: &Options) -> Result<(Arc<Target>, Accepted), Error> {
             }
             Err(Failed::Unreachable(source)) => source,
         };
-        let wait = backoff::delay(failures, owner::random());
+        let wait = tries.delay(owner::random());
         if Instant::now() + wait > give_up {
             return Err(Error::Unreachable(source));
         }
-        failures += 1;
+        tries.failed = tries.failed.saturating_add(1);
         sleep(wait).await;
     };
     Ok((target, accepted))

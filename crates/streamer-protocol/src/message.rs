@@ -31,6 +31,10 @@ pub enum ServerMessage {
     Pong(Pong),
     /// The server will close this connection soon.
     GoingAway(GoingAway),
+    /// API Gateway's own error frame.
+    #[serde(skip_serializing)]
+    #[schemars(skip)]
+    GatewayError(GatewayError),
     /// A type of a later version.
     #[serde(skip_serializing)]
     #[schemars(skip)]
@@ -41,9 +45,16 @@ impl ServerMessage {
     /// Reads the text of one message.
     ///
     /// # Errors
-    /// Not an object with a `type`, or a known type whose fields are missing or of another type.
+    /// Neither an object with a `type` nor a gateway's error frame, or a known type whose fields are missing or of
+    /// another type.
     pub fn parse(text: &str) -> serde_json::Result<Self> {
-        let tag: Tag<'_> = serde_json::from_str(text)?;
+        let tag: Tag<'_> = match serde_json::from_str(text) {
+            Ok(tag) => tag,
+            Err(error) => {
+                let frame = serde_json::from_str(text).map(Self::GatewayError);
+                return frame.map_err(|_not_one| error);
+            }
+        };
         Ok(match &*tag.kind {
             "response" => Self::Response(serde_json::from_str(text)?),
             "acknowledgment" => Self::Acknowledgment(serde_json::from_str(text)?),
@@ -70,7 +81,7 @@ impl ServerMessage {
             Self::Cancelled(m) => m.id.as_deref(),
             Self::Error(m) => m.id.as_deref(),
             Self::Pong(m) => m.id.as_deref(),
-            Self::GoingAway(_) | Self::Unknown(_) => None,
+            Self::GoingAway(_) | Self::GatewayError(_) | Self::Unknown(_) => None,
         }
     }
 
@@ -84,7 +95,7 @@ impl ServerMessage {
             Self::Complete(m) => Some(&m.request_id),
             Self::Cancelled(m) => Some(&m.request_id),
             Self::Error(m) => m.request_id.as_ref(),
-            Self::Pong(_) | Self::GoingAway(_) | Self::Unknown(_) => None,
+            Self::Pong(_) | Self::GoingAway(_) | Self::GatewayError(_) | Self::Unknown(_) => None,
         }
     }
 }
@@ -220,6 +231,20 @@ pub struct GoingAway {
     /// Milliseconds to wait before connecting again.
     #[serde(default, deserialize_with = "crate::absent::or_default")]
     pub reconnect_after_ms: u64,
+}
+
+/// API Gateway's own error frame: one message got no answer, and it does not say which.
+///
+/// `{"message": "Internal server error", "connectionId":"…", "requestId":"…"}`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayError {
+    /// Why, in the gateway's words.
+    pub message: String,
+    /// The gateway's id of the connection.
+    pub connection_id: String,
+    /// The gateway's id of the message, which the function's log has.
+    pub request_id: String,
 }
 
 /// A message of a later version, of which only the type is kept.

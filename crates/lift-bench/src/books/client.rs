@@ -85,9 +85,12 @@ pub(super) struct Heard {
 
 impl Heard {
     /// What answers nothing that was sent.
-    pub(super) fn of_nothing() -> Self {
+    pub(super) fn of_nothing(said: &Said) -> Self {
         let mut heard = Self::default();
-        heard.count(count::UNKNOWN);
+        heard.count(match said {
+            Said::Refused(_) => count::FAILURES,
+            _ => count::UNKNOWN,
+        });
         heard
     }
 

@@ -387,7 +387,7 @@ impl Books {
         };
         let home = client.place();
         let known = seq.and_then(|seq| client.hear(seq, at, &said));
-        let (place, heard) = known.unwrap_or_else(|| (home, client::Heard::of_nothing()));
+        let (place, heard) = known.unwrap_or_else(|| (home, client::Heard::of_nothing(&said)));
         let late = heard.corrected.is_some_and(|took| took > self.late_after);
         let cell = self.cell(place);
         for count in heard.counts() {

@@ -18,8 +18,12 @@ use serde_json::value::RawValue;
 use streamer_client::{
     Client,
     options::{Observer, Seen, Terms, Token},
+    protocol::message::ServerMessage,
     request::{Outcome, Output, Submitted},
 };
+
+/// Stands for the code of an error frame, which has none.
+const GATEWAY: &str = "GATEWAY";
 
 #[derive(Debug, Clone)]
 pub(super) struct Streamer {
@@ -176,7 +180,7 @@ impl WireError<'_> {
 /// What a text says of which message; none where it is about the client's own affairs.
 fn read(client: ClientNo, text: &str) -> Option<(Option<Seq>, Said)> {
     let Ok(wire) = serde_json::from_str::<Wire<'_>>(text) else {
-        return Some((None, Said::Reply));
+        return Some((None, of_gateway(text).unwrap_or(Said::Reply)));
     };
     let why = || wire.error.as_ref().map(WireError::why);
     let said = match (&*wire.kind, wire.seq) {
@@ -210,6 +214,17 @@ fn read(client: ClientNo, text: &str) -> Option<(Option<Seq>, Said)> {
         // The client's own questions have ids of another form.
         Some(id) => read_id(id).map(|(of, seq)| ((of == client).then_some(seq), said)),
         None => Some((None, said)),
+    }
+}
+
+/// API Gateway's own error frame, which does not say of which message: the client sends again what it may mean.
+fn of_gateway(text: &str) -> Option<Said> {
+    match ServerMessage::parse(text) {
+        Ok(ServerMessage::GatewayError(frame)) => Some(Said::Refused(Why {
+            code: Arc::from(GATEWAY),
+            said: frame.message.into(),
+        })),
+        _ => None,
     }
 }
 

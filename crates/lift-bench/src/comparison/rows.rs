@@ -29,12 +29,13 @@ const ALWAYS: [&str; 7] = [
 ];
 
 /// What has a row where it happened.
-const WHERE_HAPPENED: [&str; 10] = [
+const WHERE_HAPPENED: [&str; 11] = [
     count::FAILED,
     count::DROPPED,
     count::REFUSED,
     count::MISSED,
     count::LATE,
+    count::FAILURES,
     count::UNKNOWN,
     count::UNRECOVERED,
     count::NOT_COMPLETED,

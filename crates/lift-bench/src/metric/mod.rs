@@ -208,6 +208,7 @@ pub(crate) fn errors(measures: &Measures) -> u64 {
         count::LOST,
         count::UNSENT,
         count::DUPLICATES,
+        count::FAILURES,
     ];
     let counted = |name: &str| measures.counts.get(name).copied().unwrap_or_default();
     errors.into_iter().map(counted).sum()

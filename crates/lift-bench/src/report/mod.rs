@@ -169,6 +169,8 @@ pub mod count {
     pub const REORDERED: &str = "messages.reordered";
     /// Answers that came later than `limits.late_after`.
     pub const LATE: &str = "messages.late";
+    /// Errors that do not say of which message: API Gateway's own error frames, mostly.
+    pub const FAILURES: &str = "messages.failed";
     /// Texts that answered nothing that was sent.
     pub const UNKNOWN: &str = "messages.unknown";
     /// Requests that were acknowledged.
@@ -187,7 +189,7 @@ pub mod count {
     pub const PROGRESS: &str = "requests.progress";
 
     /// All of them.
-    pub const ALL: [&str; 26] = [
+    pub const ALL: [&str; 27] = [
         CONNECTIONS,
         OPENED,
         FAILED,
@@ -206,6 +208,7 @@ pub mod count {
         DUPLICATES,
         REORDERED,
         LATE,
+        FAILURES,
         UNKNOWN,
         ACKNOWLEDGED,
         ENDED,

@@ -16,6 +16,7 @@ use crate::{
 /// Answers each action in its own way; `lost` is what is asked for with `request.resume`.
 fn rules() -> Rules {
     let resumes = Arc::new(AtomicU32::new(0));
+    let fails = Arc::new(AtomicU32::new(0));
     Rules::new(move |_, text| {
         let asked: Value = serde_json::from_str(text).unwrap();
         let id = asked["id"].as_str().unwrap();
@@ -53,6 +54,11 @@ fn rules() -> Rules {
             "lost" => vec![says.accepted(), says.progress(1, 10), Do::Break],
             "request.resume" => resumed(&says, &asked, resumes.fetch_add(1, Ordering::Relaxed)),
             "silent" => vec![],
+            "fail.first" if fails.fetch_add(1, Ordering::Relaxed) == 0 => vec![Do::Say(
+                r#"{"message": "Internal server error", "connectionId":"c", "requestId":"r"}"#
+                    .to_owned(),
+            )],
+            "fail.first" => vec![says.response(&json!("again"))],
             other => panic!("{other} is not expected"),
         }
     })
@@ -188,6 +194,14 @@ pub(crate) fn cases() -> Vec<Case> {
                 "a message is refused",
                 &["refuse", "echo"],
                 &[(ANSWERED, 1), (REFUSED, 1)],
+            )
+        },
+        Case {
+            errors: vec![("GATEWAY", 1)],
+            ..case(
+                "API Gateway tells of an error, and the message is sent again",
+                &["fail.first"],
+                &[(FAILURES, 1)],
             )
         },
         case(

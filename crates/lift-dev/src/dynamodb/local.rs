@@ -1,12 +1,13 @@
 //! In: where DynamoDB Local may be. Out: a running one that ends with its owner, or how to get it.
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, interval, timeout};
 
@@ -119,11 +120,7 @@ impl Local {
     /// # Errors
     /// If Java is missing, or it ends or does not answer within a minute.
     pub async fn start(jars: &Path) -> Result<Self, LocalError> {
-        let free = TcpListener::bind("127.0.0.1:0")
-            .await
-            .map_err(LocalError::Port)?;
-        let port = free.local_addr().map_err(LocalError::Port)?.port();
-        drop(free);
+        let port = free_port().map_err(LocalError::Port)?;
         let jars = std::path::absolute(jars).unwrap_or_else(|_| jars.to_owned());
         let classpath = jars.join("*");
         let mut command = Command::new("sh");
@@ -201,4 +198,12 @@ impl Local {
         // Waiting closes its standard input, which ends it.
         timeout(STOP_DEADLINE, self.child.wait()).await?.map(drop)
     }
+}
+
+/// One that Java can have at once: ports of connections that ended in the last minute are not (`SO_REUSEADDR` would hide
+/// that), and it listens on all addresses.
+fn free_port() -> io::Result<u16> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((Ipv4Addr::UNSPECIFIED, 0).into())?;
+    Ok(socket.local_addr()?.port())
 }

@@ -6,7 +6,10 @@ use streamer_protocol::message::Pong;
 use tokio::time::Instant;
 
 use super::{Action, Answer, Link, Ticket};
-use crate::error::Error;
+use crate::{backoff::Tries, error::Error};
+
+/// Failures that the backoff starts with after a gateway's error frame: its first ceiling is 1 s.
+const FAILED_BEFORE: u32 = 2;
 
 /// A message that waits for its direct answer.
 #[derive(Debug)]
@@ -35,12 +38,22 @@ enum Delivery {
     Sent(Link),
     /// Refused on this connection, to be sent on the next.
     Held(Link),
+    /// Perhaps failed on this connection, to be sent again on it from this time.
+    Doubtful(Link, Instant),
+}
+
+#[derive(Debug)]
+struct Open {
+    call: Call,
+    delivery: Delivery,
+    /// How often it was doubtful.
+    failed: u32,
 }
 
 /// The calls that have no direct answer yet.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
-    open: BTreeMap<Ticket, (Call, Delivery)>,
+    open: BTreeMap<Ticket, Open>,
     by_id: HashMap<String, Ticket>,
 }
 
@@ -51,12 +64,17 @@ impl Calls {
 
     pub(super) fn add(&mut self, call: Call) {
         self.by_id.insert(call.id.clone(), call.ticket);
-        self.open.insert(call.ticket, (call, Delivery::Unsent));
+        let open = Open {
+            call,
+            delivery: Delivery::Unsent,
+            failed: 0,
+        };
+        self.open.insert(open.call.ticket, open);
     }
 
     pub(super) fn awaits_answer(&self, id: &str) -> bool {
         let call = self.by_id.get(id).and_then(|ticket| self.open.get(ticket));
-        call.is_some_and(|(call, _)| call.awaits == Awaits::Answer)
+        call.is_some_and(|open| open.call.awaits == Awaits::Answer)
     }
 
     /// The call that an answer with `id` is for; it is no longer open.
@@ -71,15 +89,30 @@ impl Calls {
             .by_id
             .get(id)
             .and_then(|ticket| self.open.get_mut(ticket));
-        call.map(|(_, delivery)| *delivery = Delivery::Held(link))
+        call.map(|open| open.delivery = Delivery::Held(link))
             .is_some()
+    }
+
+    /// A message on `link` got no answer, nobody knows which: all that wait for one may be it, and are sent again
+    /// unless they are answered in time. How long that is grows with each time.
+    pub(super) fn one_failed(&mut self, now: Instant, random: f64, link: Link) {
+        for open in self.open.values_mut() {
+            if open.delivery == Delivery::Sent(link) {
+                // At least half of the ceiling: most of them are answered meanwhile.
+                let tries = Tries::failed(FAILED_BEFORE.saturating_add(open.failed));
+                let wait = tries.delay(0.5 + random / 2.0);
+                open.delivery = Delivery::Doubtful(link, now + wait);
+                open.failed = open.failed.saturating_add(1);
+            }
+        }
     }
 
     /// A pong without an id answers every ping that was sent.
     pub(super) fn pong(&mut self, pong: &Pong, out: &mut Vec<Action>) {
         let answered = |call: &Call, delivery: Delivery| {
             let named = pong.id.as_ref().is_none_or(|id| *id == call.id);
-            call.awaits == Awaits::Pong && matches!(delivery, Delivery::Sent(_)) && named
+            let sent = matches!(delivery, Delivery::Sent(_) | Delivery::Doubtful(..));
+            call.awaits == Awaits::Pong && sent && named
         };
         let answer = || {
             Ok(Answer::Pong {
@@ -95,36 +128,37 @@ impl Calls {
 
     /// What was sent on `link` and not answered is to be sent again.
     pub(super) fn lost(&mut self, link: Link) {
-        for (_, delivery) in self.open.values_mut() {
-            if *delivery == Delivery::Sent(link) {
-                *delivery = Delivery::Unsent;
-            }
+        for open in self.open.values_mut().filter(|open| open.is_on(link)) {
+            open.delivery = Delivery::Unsent;
         }
     }
 
     pub(super) fn owed_on(&self, link: Link) -> bool {
-        self.open
-            .values()
-            .any(|(_, delivery)| *delivery == Delivery::Sent(link))
+        self.open.values().any(|open| open.is_on(link))
     }
 
     /// Sends what waits for a connection.
-    pub(super) fn flush(&mut self, live: Link, out: &mut Vec<Action>) {
-        for (call, delivery) in self.open.values_mut() {
-            let waits = match *delivery {
+    pub(super) fn flush(&mut self, now: Instant, live: Link, out: &mut Vec<Action>) {
+        for open in self.open.values_mut() {
+            let waits = match open.delivery {
                 Delivery::Unsent => true,
                 Delivery::Sent(_) => false,
                 Delivery::Held(refused) => refused != live,
+                Delivery::Doubtful(link, at) => link != live || at <= now,
             };
             if waits {
-                *delivery = Delivery::Sent(live);
-                out.push(Action::Send(live, call.text.clone()));
+                open.delivery = Delivery::Sent(live);
+                out.push(Action::Send(live, open.call.text.clone()));
             }
         }
     }
 
-    pub(super) fn next_due(&self) -> Option<Instant> {
-        self.open.values().map(|(call, _)| call.deadline).min()
+    pub(super) fn next_due(&self, connected: bool) -> Option<Instant> {
+        let due = |open: &Open| match open.delivery {
+            Delivery::Doubtful(_, at) if connected => at.min(open.call.deadline),
+            _ => open.call.deadline,
+        };
+        self.open.values().map(due).min()
     }
 
     /// Takes out every call.
@@ -139,12 +173,19 @@ impl Calls {
         answer: impl Fn() -> Result<Answer, Error>,
         out: &mut Vec<Action>,
     ) {
-        for (ticket, (call, _)) in self
+        for (ticket, open) in self
             .open
-            .extract_if(.., |_, (call, delivery)| done(call, *delivery))
+            .extract_if(.., |_, open| done(&open.call, open.delivery))
         {
-            self.by_id.remove(&call.id);
+            self.by_id.remove(&open.call.id);
             out.push(Action::Answer(ticket, answer()));
         }
+    }
+}
+
+impl Open {
+    /// Whether its answer may come on `link`.
+    fn is_on(&self, link: Link) -> bool {
+        matches!(self.delivery, Delivery::Sent(on) | Delivery::Doubtful(on, _) if on == link)
     }
 }

@@ -296,6 +296,13 @@ impl Follows {
         true
     }
 
+    /// A message on `link` got no answer: where it was a `request.resume`, it is asked again soon.
+    pub(super) fn one_failed(&mut self, now: Instant, link: Link) {
+        for batch in self.batches.values_mut().filter(|batch| batch.link == link) {
+            batch.deadline = batch.deadline.min(now + AGAIN_AFTER);
+        }
+    }
+
     pub(super) fn expire(&mut self, now: Instant, out: &mut Vec<Action>) {
         let late: Vec<_> = self
             .batches

@@ -6,7 +6,7 @@ use streamer_protocol::close;
 use tokio::time::Instant;
 
 use super::State;
-use crate::backoff;
+use crate::backoff::Tries;
 
 /// A connection that lived this long resets the backoff.
 const STABLE: Duration = Duration::from_secs(5);
@@ -45,7 +45,7 @@ pub(super) struct Links {
     live: Option<Live>,
     leaving: Option<(Link, Instant)>,
     dial_at: Option<Instant>,
-    failures: u32,
+    tries: Tries,
     cause: String,
 }
 
@@ -66,7 +66,7 @@ impl Links {
             live: None,
             leaving: None,
             dial_at: Some(now),
-            failures: 0,
+            tries: Tries::default(),
             cause: String::new(),
         }
     }
@@ -105,6 +105,13 @@ impl Links {
     pub(super) fn dial_failed(&mut self, now: Instant, random: f64, cause: String) {
         self.dialing = None;
         self.dial_at = Some(now + self.next_delay(random));
+        self.cause = cause;
+    }
+
+    pub(super) fn throttled(&mut self, now: Instant, random: f64, cause: String) {
+        self.dialing = None;
+        self.dial_at = Some(now + self.tries.delay(random));
+        self.tries.throttled = self.tries.throttled.saturating_add(1);
         self.cause = cause;
     }
 
@@ -223,11 +230,11 @@ impl Links {
             (Some(_), _, _) => State::Connected,
             (None, None, Some(until)) => State::Waiting {
                 until,
-                attempt: self.failures,
+                attempt: self.tries.all(),
                 cause: self.cause.clone(),
             },
             (None, _, _) => State::Connecting {
-                attempt: self.failures,
+                attempt: self.tries.all(),
             },
         }
     }
@@ -248,14 +255,14 @@ impl Links {
             .as_ref()
             .is_some_and(|live| now >= live.since + STABLE);
         if stable {
-            self.failures = 0;
+            self.tries = Tries::default();
         }
         stable
     }
 
     fn next_delay(&mut self, random: f64) -> Duration {
-        let delay = backoff::delay(self.failures, random);
-        self.failures = self.failures.saturating_add(1);
+        let delay = self.tries.delay(random);
+        self.tries.failed = self.tries.failed.saturating_add(1);
         delay
     }
 }

@@ -83,6 +83,8 @@ pub(crate) enum Input {
     Refused(u16),
     /// No connection was made, for a reason that may pass.
     DialFailed(String),
+    /// The server is there and takes no more connections for now.
+    Throttled(String),
     Received(Link, Box<ServerMessage>),
     Lost(Link, Option<u16>),
     Cut {
@@ -161,8 +163,9 @@ impl Session {
         if self.closed.is_some() {
             return None;
         }
-        let calls = self.calls.next_due();
-        let follows = self.follows.next_due(self.live().is_some());
+        let connected = self.live().is_some();
+        let calls = self.calls.next_due(connected);
+        let follows = self.follows.next_due(connected);
         self.links
             .next_due(self.is_busy())
             .chain(calls)
@@ -197,6 +200,7 @@ impl Session {
             }
             Input::Refused(status) => self.finish(Reason::Refused { status }, &mut out),
             Input::DialFailed(cause) => self.links.dial_failed(now, random, cause),
+            Input::Throttled(cause) => self.links.throttled(now, random, cause),
             Input::Received(link, message) => self.received(now, random, link, *message, &mut out),
             Input::Lost(link, code) => self.lost(now, random, link, code, &mut out),
             Input::Cut { away } => {
@@ -232,7 +236,7 @@ impl Session {
         let Some(live) = self.live() else { return };
         // Resumes first: on a new connection they are what it was made for.
         self.follows.flush(now, live, out);
-        self.calls.flush(live, out);
+        self.calls.flush(now, live, out);
         if let Some(old) = self.links.leaving() {
             let owes = self.calls.owed_on(old) || self.follows.owed_on(live);
             out.extend(self.links.leave(now, owes).map(Action::Close));
@@ -308,6 +312,10 @@ impl Session {
             ServerMessage::GoingAway(said) => {
                 self.links
                     .going_away(now, link, Duration::from_millis(said.reconnect_after_ms));
+            }
+            ServerMessage::GatewayError(_) => {
+                self.calls.one_failed(now, random, link);
+                self.follows.one_failed(now, link);
             }
             ServerMessage::Unknown(_) => {}
         }

@@ -54,6 +54,7 @@ impl Play {
             },
             "close" => Input::Close,
             "dial-failed" => Input::DialFailed("connection refused".into()),
+            "throttled" => Input::Throttled("the server answered 429".into()),
             "refused" => Input::Refused(u16::try_from(number()).unwrap()),
             "opened" => Input::Opened(Link(number())),
             "lost" => Input::Lost(
@@ -111,6 +112,10 @@ fn message(line: &str) -> String {
     let mut words = line.split(' ');
     let mut object = serde_json::Map::new();
     object.insert("type".into(), words.next().unwrap().into());
+    if line == "gateway-error" {
+        return r#"{"message": "Internal server error", "connectionId":"L1", "requestId":"x"}"#
+            .into();
+    }
     for word in words {
         let (key, value) = word.split_once('=').unwrap();
         let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
@@ -657,7 +662,7 @@ fn more_than_the_limit_in_flight_is_refused() {
 
 /// One step of a random life; numbers choose among what is possible.
 fn step() -> impl Strategy<Value = (u8, u64, u64)> {
-    (0..12_u8, 0..6_u64, 0..8_u64)
+    (0..13_u8, 0..6_u64, 0..8_u64)
 }
 
 proptest! {
@@ -685,6 +690,7 @@ proptest! {
                 7 => format!("0 got {link} acknowledgment id=c{b} request_id=R{a} status=running duplicate={}", b % 2 == 0),
                 8 => format!("0 got {link} progress id=c{b} request_id=R{a} seq={b} percentage={}", (b * 37) % 100),
                 9 => format!("0 got {link} complete id=c{b} request_id=R{a} seq={b}"),
+                11 => format!("0 got {link} gateway-error"),
                 10 => format!("0 got {link} going_away reconnect_after_ms={b}"),
                 _ => {
                     play.now += Duration::from_secs(b * b);
@@ -740,5 +746,90 @@ fn a_client_that_is_to_stay_away_dials_no_sooner() {
         ("9 dial-failed", ""),
         // From here on as after any other loss.
         ("9.5 tick", "dial 3"),
+    ]);
+}
+
+#[test]
+fn a_frame_of_the_gateway_that_names_no_message_has_all_that_may_be_meant_sent_again() {
+    Play::connected().check(&[
+        ("0 call 1", "send 1 work c1"),
+        ("0 call 2", "send 1 work c2"),
+        ("1 got 1 gateway-error", ""),
+        ("1.1 call 3", "send 1 work c3"),
+        // What is answered meanwhile was not meant.
+        ("1.2 got 1 response id=c2 data=2", "2: response 2"),
+        ("1.9 tick", ""),
+        ("2 tick", "send 1 work c1"),
+        // The wait doubles for that which may have failed before.
+        ("3 got 1 gateway-error", ""),
+        ("4 tick", "send 1 work c3"),
+        ("4.9 got 1 response id=c3 data=3", "3: response 3"),
+        ("5 tick", "send 1 work c1"),
+        ("6 got 1 gateway-error", ""),
+        ("6.5 got 1 gateway-error", ""),
+        ("7 lost 1", ""),
+        ("7.3 tick", "dial 2"),
+        ("7.5 opened 2", "send 2 work c1"),
+        ("30 tick", "1: no answer came in time"),
+    ]);
+}
+
+#[test]
+fn a_frame_of_the_gateway_has_a_resume_asked_again_unless_it_is_answered() {
+    Play::connected().check(&[
+        ("0 follow 1 R1@3", "send 1 request.resume p-r1 R1@3"),
+        ("1 got 1 gateway-error", ""),
+        ("2.9 tick", ""),
+        ("3 tick", "send 1 request.resume p-r2 R1@3"),
+        ("4 got 1 gateway-error", ""),
+        (
+            r#"5 got 1 response id=p-r2 data={"requests":[{"request_id":"R1","state":"running","recovered":true}]}"#,
+            "1: accepted R1 running duplicate",
+        ),
+        ("9 tick", ""),
+    ]);
+}
+
+#[test]
+fn what_is_to_be_sent_again_is_due_by_time_alone() {
+    let mut play = Play::connected();
+    play.check(&[
+        ("0 call 1", "send 1 work c1"),
+        ("1 got 1 gateway-error", ""),
+    ]);
+    assert_eq!(
+        play.session.next_due(),
+        Some(play.start + Duration::from_secs(2))
+    );
+}
+
+#[test]
+fn a_server_that_takes_no_more_connections_is_tried_again_sooner_than_one_that_is_not_there() {
+    let mut play = Play::new();
+    play.check(&[
+        ("0 tick", "dial 1"),
+        // 0.25 s, and half a second more for each throttle before it.
+        ("0 throttled", ""),
+        ("0.25 tick", "dial 2"),
+        ("0.25 throttled", ""),
+        ("0.99 tick", ""),
+        ("1 tick", "dial 3"),
+        ("1 throttled", ""),
+        ("2.25 tick", "dial 4"),
+        // Failures double their own part.
+        ("2.25 dial-failed", ""),
+        ("4 tick", "dial 5"),
+        ("4 dial-failed", ""),
+        ("6 tick", "dial 6"),
+    ]);
+    let State::Connecting { attempt } = play.session.state() else {
+        panic!("{:?}", play.session.state());
+    };
+    assert_eq!(attempt, 5);
+    play.check(&[
+        ("6 opened 6", ""),
+        ("11 lost 6", ""),
+        // A connection that lasted has all of it forgotten.
+        ("11.25 tick", "dial 7"),
     ]);
 }

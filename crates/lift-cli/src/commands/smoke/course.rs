@@ -67,7 +67,9 @@ impl Course {
             ServerMessage::Response(_) | ServerMessage::Pong(_) => {
                 return Err(Fault::Broken(unlike("acknowledgment", said)));
             }
-            ServerMessage::GoingAway(_) | ServerMessage::Unknown(_) => {}
+            ServerMessage::GoingAway(_)
+            | ServerMessage::GatewayError(_)
+            | ServerMessage::Unknown(_) => {}
         }
         Ok(())
     }

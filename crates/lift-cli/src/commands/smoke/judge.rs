@@ -154,6 +154,7 @@ fn shown(said: &ServerMessage) -> String {
         ServerMessage::Cancelled(_) => "cancelled",
         ServerMessage::Pong(_) => "pong",
         ServerMessage::GoingAway(_) => "going_away",
+        ServerMessage::GatewayError(_) => "the gateway's error",
         ServerMessage::Unknown(unknown) => &unknown.kind,
     };
     format!("`{kind}`")

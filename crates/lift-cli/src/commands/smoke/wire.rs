@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
 use streamer_client::{
     Error,
     options::Options,
@@ -167,21 +166,16 @@ pub(super) fn told(error: Option<&Error>, limit: Duration) -> String {
 
 /// A message of the protocol, or what came instead.
 fn read(text: &str) -> Result<ServerMessage, String> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct OfTheGateway {
-        message: String,
-        request_id: String,
+    match ServerMessage::parse(text) {
+        Ok(ServerMessage::GatewayError(frame)) => Err(format!(
+            "the gateway answers that the server did not: `{}`, its request {}",
+            frame.message, frame.request_id
+        )),
+        Ok(said) => Ok(said),
+        Err(error) => Err(format!(
+            "what came is no message of `streamer.v1` ({error}): `{text}`"
+        )),
     }
-    ServerMessage::parse(text).map_err(|error| match serde_json::from_str(text) {
-        Ok(OfTheGateway {
-            message,
-            request_id,
-        }) => format!(
-            "the gateway answers that the server did not: `{message}`, its request {request_id}"
-        ),
-        Err(_) => format!("what came is no message of `streamer.v1` ({error}): `{text}`"),
-    })
 }
 
 /// Whether a message is said of the one with this id; one that has none may be, for only one is open at a time.

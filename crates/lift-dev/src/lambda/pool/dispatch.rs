@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::super::failure::Ceiling;
 use super::{
     ABOUT_TO_BE_FREE, Action, Answered, Attempt, Environment, EnvironmentId, ExtensionKind,
-    Function, HELD_MAX, INIT, Phase, Pool, Reason, Subscription, Ticket, Waiting,
+    Function, HELD_MAX, INIT, Phase, Pool, Reason, Subscription, Ticket, USED_LATELY, Waiting,
 };
 
 /// Time from SIGTERM to SIGKILL ("Lambda execution environment lifecycle", shutdown phase).
@@ -104,6 +104,8 @@ impl Pool {
             let ceiling = function.allowed.concurrency_max;
             let refused = if ceiling.is_some_and(|most| running >= most) {
                 Some(Ceiling::Reserved)
+            } else if running > 0 && waited < USED_LATELY && self.all_idle_were_used_lately(now) {
+                return;
             } else {
                 self.make_room(out).err()
             };
@@ -254,15 +256,26 @@ impl Pool {
         if self.environments.len() < self.limits.environments_max {
             return Ok(());
         }
+        let (_, longest) = self.idle_longest().ok_or(Ceiling::Environments)?;
+        self.kill(longest, out);
+        Ok(())
+    }
+
+    fn idle_longest(&self) -> Option<(Instant, EnvironmentId)> {
         let idle = self.environments.iter().filter_map(|(id, each)| {
             let Phase::Idle { since } = each.phase else {
                 return None;
             };
             Some((since, *id))
         });
-        let (_, longest) = idle.min().ok_or(Ceiling::Environments)?;
-        self.kill(longest, out);
-        Ok(())
+        idle.min()
+    }
+
+    /// There is no room but in the place of one that is likely to be wanted again.
+    fn all_idle_were_used_lately(&self, now: Instant) -> bool {
+        let full = self.environments.len() >= self.limits.environments_max;
+        let lately = |(since, _)| now.saturating_duration_since(since) < USED_LATELY;
+        full && self.idle_longest().is_some_and(lately)
     }
 
     fn is_one_about_to_be_free(&self) -> bool {

@@ -23,6 +23,11 @@ pub(super) const INIT: Duration = Duration::from_secs(10);
 /// A client that sends as soon as it is answered would otherwise start a second environment.
 const ABOUT_TO_BE_FREE: Duration = Duration::from_millis(100);
 
+/// Time in which an environment that was used is not ended for another function that has some of its own.
+///
+/// Two busy functions at the ceiling would otherwise end each other's and start a process for each event.
+const USED_LATELY: Duration = Duration::from_secs(1);
+
 /// Time that an environment stays awake with nothing to do. When Lambda freezes one is not documented; to
 /// stop and wake all threads of a process costs more than a short function, and the next event may be
 /// on its way.
@@ -483,11 +488,11 @@ impl Pool {
             Phase::Stopping { kill_at } => kill_at,
         });
         let waiting = self.functions.iter().flat_map(|function| {
-            let patience = function.patience();
+            let patiences = [function.patience(), USED_LATELY];
             let ends = function
                 .waiting
                 .iter()
-                .map(move |each| each.since + patience);
+                .flat_map(move |each| patiences.map(|patience| each.since + patience));
             // Whose time has passed waits for a start, which has its own.
             ends.filter(|at| *at > now)
         });

@@ -250,6 +250,33 @@ fn what_somebody_else_has_answered_in_is_waited_for_a_moment() {
 }
 
 #[test]
+fn two_busy_functions_at_the_ceiling_do_not_end_each_others_environments() {
+    let begin = [
+        ("invoke 0", "start 1 of 0"),
+        ("next 1", "1 to 1 until 3000 cold"),
+        ("invoke 1", "start 2 of 1"),
+        ("next 2", "2 to 2 until 3000 cold"),
+        ("answer 1", ""),
+        ("next 1", ""),
+        // There is no room but in the place of the other's.
+        ("invoke 1", ""),
+        ("wait 500", "freeze 1"),
+    ];
+    let script = || Script::new(None, 2, Freeze::On);
+    let free = [("answer 2", ""), ("next 2", "3 to 2 until 3500")];
+    check(script(), &[begin.as_slice(), &free].concat());
+    let stays = [("wait 499", ""), ("wait 1", "kill 1, start 3 of 1")];
+    check(script(), &[begin.as_slice(), &stays].concat());
+    let long_idle = [
+        ("answer 2", ""),
+        ("next 2", "3 to 2 until 3500"),
+        ("wait 500", ""),
+        ("invoke 1", "kill 1, start 3 of 1"),
+    ];
+    check(script(), &[begin.as_slice(), &long_idle].concat());
+}
+
+#[test]
 fn a_start_is_tried_again_in_the_functions_own_time() {
     let failed = [
         ("invoke", "start 1 of 0"),
