@@ -54,6 +54,20 @@ pub(crate) struct Accepted {
     pub(crate) subprotocol: Option<String>,
 }
 
+/// Has the port chosen when it is known whom the connection is to: to find one that nobody has at all takes long where
+/// thousands are taken (`IP_BIND_ADDRESS_NO_PORT`, ip(7)). A system that cannot do it chooses as always.
+#[cfg(target_os = "linux")]
+fn port_when_connected(socket: &TcpSocket) {
+    use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};
+    let set = setsockopt(socket, IpBindAddressNoPort, &true);
+    if let Err(error) = set {
+        tracing::debug!(%error, "a port is chosen before its connection");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn port_when_connected(_: &TcpSocket) {}
+
 /// A byte stream, plain or encrypted.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
@@ -208,6 +222,7 @@ impl Target {
             } else {
                 TcpSocket::new_v6()?
             };
+            port_when_connected(&socket);
             socket.bind(SocketAddr::new(from, 0))?;
             match socket.connect(to).await {
                 Ok(stream) => return Ok(stream),

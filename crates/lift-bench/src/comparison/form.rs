@@ -35,19 +35,19 @@ impl Comparison {
 
     fn title(&self) -> String {
         let names: Vec<_> = self.scenarios.iter().map(|name| harmless(name)).collect();
-        let count = |verdict| {
-            self.rows
-                .iter()
-                .filter(|row| row.verdict == verdict)
-                .count()
-        };
-        format!(
+        let (unknown, known): (Vec<_>, Vec<_>) = self.rows.iter().partition(|row| is_unknown(row));
+        let count = |verdict| known.iter().filter(|row| row.verdict == verdict).count();
+        let mut title = format!(
             "{}: {} better, {} worse, {} noise",
             names.join(" / "),
             count(Verdict::Better),
             count(Verdict::Worse),
             count(Verdict::Noise)
-        )
+        );
+        if !unknown.is_empty() {
+            title.push_str(&format!(", {} that may be noise or not", unknown.len()));
+        }
+        title
     }
 }
 
@@ -194,13 +194,18 @@ fn verdict(row: &Row) -> String {
         Verdict::Noise => "noise",
         Verdict::NotMeasured => "not measured",
     };
-    let moved = matches!(
-        row.verdict,
-        Verdict::Better | Verdict::Worse | Verdict::Changed
-    );
-    if moved && row.noise == Noise::Unknown {
+    if is_unknown(row) {
         format!("{verdict}, noise unknown")
     } else {
         verdict.to_owned()
     }
+}
+
+/// It moved, and nothing says how much it does by itself.
+fn is_unknown(row: &Row) -> bool {
+    let moved = matches!(
+        row.verdict,
+        Verdict::Better | Verdict::Worse | Verdict::Changed
+    );
+    moved && row.noise == Noise::Unknown
 }

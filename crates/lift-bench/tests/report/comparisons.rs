@@ -145,6 +145,7 @@ fn a_table_says_what_it_was_what_it_is_and_what_that_means() {
     }
     let text = compared(&side(&[800]), &side(&[400])).written(Form::Markdown);
     for expected in [
+        "**message-throughput: 0 better, 0 worse, 0 noise, 5 that may be noise or not**\n",
         "\n| reply.p50, ms | 0.80 | 0.40 | −50.0 % | better, noise unknown |\n",
         "<sub>Noise is unknown: it takes at least two runs of each side",
     ] {

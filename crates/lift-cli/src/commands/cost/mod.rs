@@ -167,8 +167,8 @@ fn terms(args: &CostArgs) -> Result<Terms, Failure> {
 fn verdict(allowed: &Allowed, report: &Report<'_>) -> Result<(), Failure> {
     let usd = report.bill.usd;
     if let Some(max) = allowed.max_usd.filter(|max| usd > *max) {
-        let what = format!("it costs {} {}", text::money(usd), report.currency);
-        let cause = format!("--max-usd allows {}", text::money(max));
+        let what = format!("it costs {} {}", text::money(usd, max), report.currency);
+        let cause = format!("--max-usd allows {}", text::money(max, max));
         let help = "the largest lines say where it goes; --capacity --budget says what fits";
         return Err(Failure::new(Exit::Unmet, what, cause, help));
     }

@@ -24,7 +24,7 @@ pub(super) fn report(report: &Report<'_>) -> String {
     };
     put(format!(
         "{} {currency} {period}: {}",
-        money(report.bill.usd),
+        money(report.bill.usd, report.bill.usd),
         report.scenario
     ));
     put(format!(
@@ -42,7 +42,7 @@ pub(super) fn report(report: &Report<'_>) -> String {
         currency, "line", "quantity"
     ));
     for line in report.bill.lines.iter().filter(|line| line.quantity > 0.0) {
-        put(bill_line(line));
+        put(bill_line(line, report.bill.usd));
     }
     put(format!("\n{:>12}  {:>8}  event", "times a run", "bytes"));
     for event in &report.events {
@@ -67,7 +67,7 @@ pub(super) fn report(report: &Report<'_>) -> String {
     text
 }
 
-fn bill_line(line: &Line) -> String {
+fn bill_line(line: &Line, bill: f64) -> String {
     let inputs = line.inputs.iter();
     let inputs: Vec<_> = inputs
         .map(|(name, n)| format!("{name} {}", number(*n)))
@@ -82,7 +82,7 @@ fn bill_line(line: &Line) -> String {
     }
     format!(
         "{:>12}  {:<24} {:>18} {}{formula} [{}]",
-        money(line.usd),
+        money(line.usd, bill),
         line.says,
         number(line.quantity),
         line.unit,
@@ -147,13 +147,13 @@ fn capacity_lines(capacity: &Capacity, currency: &str) -> Vec<String> {
             true => format!(
                 "{:>12} times  a budget of {} {currency}, with a bill of {}",
                 number(budget.times),
-                money(budget.usd),
-                money(budget.bill_usd)
+                money(budget.usd, budget.usd),
+                money(budget.bill_usd, budget.usd)
             ),
             false => format!(
                 "none  a budget of {} {currency}: without any load it costs {}",
-                money(budget.usd),
-                money(budget.bill_usd)
+                money(budget.usd, budget.usd),
+                money(budget.bill_usd, budget.usd)
             ),
         });
     }
@@ -178,9 +178,10 @@ fn capacity_lines(capacity: &Capacity, currency: &str) -> Vec<String> {
     lines
 }
 
-/// An amount to the cent.
-pub(super) fn money(usd: f64) -> String {
-    grouped(&format!("{usd:.2}"))
+/// An amount to the cent, or to a hundredth of one where the whole `bill` is less than a dollar.
+pub(super) fn money(usd: f64, bill: f64) -> String {
+    let digits = if bill < 1.0 { 4 } else { 2 };
+    grouped(&format!("{usd:.digits$}"))
 }
 
 /// A number as people read it: whole where it is large, with three digits else.
