@@ -129,15 +129,17 @@ fn build(host: Host) -> Result<Built, String> {
     let profile = given.as_deref().unwrap_or("release");
     // Cargo keeps the profile `dev` in a folder of another name.
     let folder = target()?.join(if profile == "dev" { "debug" } else { profile });
-    // One call for what is built together, so that both have the same features of the same crates.
+    // One call for what is built together, so that both have the same features of the same crates; the features of the
+    // tests, whose build it is then, where it is not what is deployed.
     let wanted = match (host, &given) {
-        (Host::Machine, _) => "-p streamer-server --bin streamer",
-        (Host::Lambda, None) => "--example lambda_host",
+        (Host::Machine, None) => "-p lift-cli -p streamer-server --bin streamer",
+        (Host::Machine, Some(_)) => "--workspace --all-features --bin streamer",
+        (Host::Lambda, None) => "-p lift-cli --example lambda_host",
         (Host::Lambda, Some(_)) => {
-            "--example lambda_host -p streamer --features streamer/lambda --bin bootstrap"
+            "--workspace --all-features --bin bootstrap --example lambda_host"
         }
     };
-    let command = format!("cargo build --profile {profile} -p lift-cli --bin lift {wanted}");
+    let command = format!("cargo build --profile {profile} --bin lift {wanted}");
     match (&given, commit()) {
         // What a report says of where it comes from; other builds are not made anew for each commit.
         (None, Some(commit)) => run_with(&command, &[("LIFT_COMMIT", &commit)])?,

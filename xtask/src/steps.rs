@@ -64,6 +64,11 @@ pub(crate) fn test() -> Result<(), String> {
     run("bash tests/readme.sh")?;
     run("bash tests/settle.sh")?;
     run_with("cargo x load short", &[("LOAD_PROFILE", "dev")])?;
+    // The other one, `mixed`, is a test of its own.
+    run_with(
+        "cargo x load-aws short avalanche connection-storm jitter message-throughput workers",
+        &[("LOAD_PROFILE", "dev")],
+    )?;
     if Command::new("cargo-deny").arg("--version").output().is_ok() {
         run("cargo deny check bans licenses sources")?;
     } else {

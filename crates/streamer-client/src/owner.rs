@@ -248,11 +248,10 @@ impl Owner {
                 }
             }
             Err(Failed::Unavailable(status)) => {
-                let input = match status {
-                    TOO_MANY_REQUESTS => Input::Throttled,
-                    _ => Input::DialFailed,
-                };
-                self.failed(format!("the server answered {status}").into(), input);
+                self.failed(
+                    format!("the server answered {status}").into(),
+                    unavailable(status),
+                );
             }
             Err(Failed::Unreachable(source)) => self.failed(source, Input::DialFailed),
         }
@@ -400,4 +399,25 @@ pub(crate) fn random_u64() -> u64 {
 /// A key that no other client makes.
 pub(crate) fn random_key() -> String {
     format!("{:016x}{:016x}", random_u64(), random_u64())
+}
+
+/// What a status means of which another attempt may have another answer.
+fn unavailable(status: u16) -> fn(String) -> Input {
+    match status {
+        TOO_MANY_REQUESTS => Input::Throttled,
+        _ => Input::DialFailed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_too_many_requests_is_a_throttle() {
+        for (status, throttled) in [(429, true), (408, false), (500, false), (503, false)] {
+            let input = unavailable(status)(String::new());
+            assert_eq!(matches!(input, Input::Throttled(_)), throttled, "{status}");
+        }
+    }
 }

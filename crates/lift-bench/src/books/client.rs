@@ -216,6 +216,12 @@ impl Client {
         first.then_some(message.place)
     }
 
+    /// Where it was counted as sent.
+    pub(super) fn not_sent(&mut self, seq: Seq) -> Option<Place> {
+        let message = self.messages.get_mut(&seq)?;
+        message.sent.take().map(|_| message.place)
+    }
+
     pub(super) fn place_of(&self, seq: Seq) -> Option<Place> {
         self.messages.get(&seq).map(|message| message.place)
     }

@@ -146,6 +146,8 @@ pub(crate) enum OfMessage {
     },
     /// It was given to the connection.
     Sent { at: Micros },
+    /// It was not taken after all.
+    NotSent,
     /// Something was heard of it.
     Heard { at: Micros, said: Said },
     /// Its answer is not what is expected.
@@ -291,6 +293,11 @@ impl Books {
                 if let Some(place) = client.sent(seq, at) {
                     self.cell(place).count(count::SENT);
                     self.seconds.sent(at);
+                }
+            }
+            OfMessage::NotSent => {
+                if let Some(place) = client.not_sent(seq) {
+                    self.cell(place).uncount(count::SENT);
                 }
             }
             OfMessage::Unexpected => {

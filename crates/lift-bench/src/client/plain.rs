@@ -106,6 +106,9 @@ impl Plain {
         );
         if let Err(error) = self.outgoing.send(text) {
             tracing::debug!(%error, "a text was not sent");
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.give_up(sending.seq);
+            sending.tell(world, OfMessage::NotSent);
             return;
         }
         if ready.message.expect == Expect::Nothing {
@@ -179,6 +182,12 @@ async fn read(world: &World, client: ClientNo, mut incoming: Incoming, waiting: 
 }
 
 impl Waiting {
+    /// A text that was not sent is not answered: the next answer is another one's.
+    fn give_up(&mut self, seq: Seq) {
+        self.by_id.remove(&seq);
+        self.in_turn.retain(|(waits, _)| *waits != seq);
+    }
+
     fn take(
         &mut self,
         client: ClientNo,
@@ -193,5 +202,21 @@ impl Waiting {
                 .pop_front()
                 .map_or((None, None), |(seq, heard)| (Some(seq), Some(heard))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_not_taken_for_one_to_a_text_that_was_not_sent() {
+        let mut waiting = Waiting::default();
+        for seq in [1, 2] {
+            waiting.in_turn.push_back((seq, oneshot::channel().0));
+        }
+        waiting.give_up(1);
+        assert_eq!(waiting.take(0, "hello").0, Some(2));
+        assert_eq!(waiting.take(0, "hello").0, None);
     }
 }

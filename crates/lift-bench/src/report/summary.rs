@@ -18,7 +18,7 @@ pub(super) struct Table {
 const COLUMNS_MAX: usize = 6;
 
 /// Counts that are shown when they are zero, too.
-const TELLING: [&str; 11] = [
+const TELLING: [&str; 12] = [
     count::CONNECTIONS,
     count::OPENED,
     count::FAILED,
@@ -30,6 +30,7 @@ const TELLING: [&str; 11] = [
     count::UNSENT,
     count::DUPLICATES,
     count::REORDERED,
+    count::FAILURES,
 ];
 
 /// The latency that a report's first line names: the first of these that was measured.

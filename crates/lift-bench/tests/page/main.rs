@@ -12,7 +12,7 @@ mod sample;
 
 use lift_bench::{
     comparison::{self, Comparison, Run, Scenarios, Side},
-    report::Form,
+    report::{FaultReport, Form},
 };
 
 use crate::chromium::{Chromium, Seen};
@@ -48,7 +48,10 @@ const MEASURE: &str = r"(() => {
         const { width, height } = mark.getBBox();
         return (width > 0 || height > 0) && getComputedStyle(mark).stroke !== 'none';
     }).length);
+    const faults = plots.map(plot => [...plot.querySelectorAll('.fault')].filter(fault =>
+        fault.getBBox().height > 0 && getComputedStyle(fault).stroke !== 'none').length);
     return JSON.stringify({
+        faults,
         scrolls: document.documentElement.scrollWidth > room,
         outside: outside.map(name),
         cut: cut.map(name),
@@ -89,11 +92,26 @@ fn check(seen: &Seen, plots: usize) {
 
 #[test]
 fn every_plot_is_drawn_and_nothing_leaves_the_screen_or_the_page() {
-    let Some(all) = opened(&sample::report().written(Form::Html)) else {
+    let mut report = sample::report();
+    report.faults = vec![FaultReport {
+        phase: report.phases[1].name.clone(),
+        began_us: report.phases[1].began_us + 500_000,
+        what: "kill of the server".to_owned(),
+        failed: 0,
+        failure: None,
+    }];
+    let Some(all) = opened(&report.written(Form::Html)) else {
         return;
     };
     for seen in all {
         check(&seen, 5);
+        // In each plot but that of percentiles.
+        assert_eq!(
+            seen.measured["faults"].to_string(),
+            "[1,0,1,1,1]",
+            "{} wide",
+            seen.width
+        );
         // Half, 99 % and the longest; three latencies; three rates; open connections; errors.
         assert_eq!(
             seen.measured["marks"].to_string(),

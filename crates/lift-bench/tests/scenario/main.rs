@@ -13,10 +13,9 @@ fn every_scenario_of_the_project_can_be_run() {
         "scenarios/short",
         "scenarios/aws",
         "scenarios/aws/short",
+        "tests/load",
     ] {
-        let Ok(files) = fs::read_dir(Path::new(ROOT).join(folder)) else {
-            continue;
-        };
+        let files = fs::read_dir(Path::new(ROOT).join(folder)).unwrap();
         for file in files.map(|file| file.unwrap().path()) {
             if file.extension().is_some_and(|ending| ending == "yaml") {
                 let text = fs::read_to_string(&file).unwrap();
@@ -33,7 +32,7 @@ fn every_scenario_of_the_project_can_be_run() {
             }
         }
     }
-    assert!(read >= 12, "{read} scenarios are there");
+    assert!(read >= 26, "{read} scenarios are there");
 }
 
 #[test]
@@ -43,6 +42,10 @@ fn the_seeds_rates_come_out_of_the_schedule_exactly() {
         ("message-throughput", 3, 660_000),
         ("jitter", 1, 160_000),
         ("workers", 1, 10_000),
+        ("aws/connection-storm", 0, 30_000),
+        ("aws/message-throughput", 3, 660_000),
+        ("aws/jitter", 1, 8_000),
+        ("aws/workers", 1, 10_000),
     ] {
         let text = fs::read_to_string(format!("{ROOT}/scenarios/{file}.yaml")).unwrap();
         let scenario = Scenario::parse(&text).unwrap();

@@ -47,6 +47,9 @@ pub struct CostArgs {
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
+    /// Print the bill as figures for `lift report compare --now-figures`.
+    #[arg(long, conflicts_with = "json")]
+    pub figures: bool,
 }
 
 /// What `lift cost` bills, and how.

@@ -55,6 +55,56 @@ fn the_total_comes_first_and_each_line_has_its_formula() {
 }
 
 #[test]
+fn a_bill_of_less_than_a_dollar_has_hundredths_of_cents() {
+    let run = cost(SCENARIO, &["--once", "--max-usd", "0.01"]);
+    let first = run.stdout.lines().next().unwrap();
+    assert_eq!(first, "0.0163 USD for one run: talk");
+    assert!(
+        run.stdout.contains("\n      0.0100  API Gateway messages"),
+        "{}",
+        run.stdout
+    );
+    assert!(run.stderr.contains("it costs 0.0163 USD"), "{}", run.stderr);
+}
+
+#[test]
+fn figures_of_two_bills_are_compared_beside_their_reports() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    for (name, scenario) in [
+        ("old", SCENARIO.to_owned()),
+        ("new", SCENARIO.replace("100 }", "50 }")),
+    ] {
+        let run = cost(&scenario, &["--figures"]);
+        assert_eq!((run.exit, &*run.stderr), (Some(0), ""));
+        fs::write(file(name), run.stdout).unwrap();
+    }
+    let report = file("report.json");
+    fs::copy(
+        concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../docs/reports/machine-avalanche.json"
+        ),
+        &report,
+    )
+    .unwrap();
+    let (old, new) = (file("old"), file("new"));
+    let compare = [
+        "report",
+        "compare",
+        &report,
+        &report,
+        "--baseline-figures",
+        &old,
+        "--now-figures",
+        &new,
+    ];
+    let table = alone(&compare, "").stdout;
+    let row = "| talk: API Gateway messages, USD a month | 438 | 219 | −50.0 % | better |";
+    assert!(table.contains(row), "{table}");
+}
+
+#[test]
 fn json_has_the_same_for_programs() {
     let run = cost(
         SCENARIO,

@@ -187,6 +187,60 @@ fn a_run_says_its_verdict_first_and_writes_a_report_that_can_be_read() {
 }
 
 #[test]
+fn a_terminal_has_a_bar_that_moves_and_leaves_nothing_behind() {
+    let place = Place::with(SCENARIO);
+    let run = block_on(async {
+        let server = Server::bind().await;
+        let words = [
+            env!("CARGO_BIN_EXE_lift"),
+            "load",
+            &place.scenario(),
+            "--target",
+            &server.url,
+        ];
+        // `script` gives it a terminal; what it writes there comes out.
+        let child = tokio::process::Command::new("script")
+            .args([
+                "-qefc",
+                &format!("stty cols 100; exec {}", words.join(" ")),
+                "/dev/null",
+            ])
+            .env("TERM", "xterm")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        tokio::select! {
+            transcript = ended(child) => transcript,
+            () = echo(&server, || {}) => unreachable!(),
+        }
+    });
+    assert_eq!(run.exit, Some(0), "{run:?}");
+    let (live, report) = run.stdout.split_once("passed: hello").unwrap();
+    let drawn: Vec<_> = live
+        .split('\r')
+        .filter(|drawn| drawn.contains(" open, "))
+        .collect();
+    assert!(!drawn.is_empty(), "{live:?}");
+    assert!(
+        drawn
+            .iter()
+            .all(|drawn| drawn.contains("[=") || drawn.contains("[>")),
+        "{live:?}"
+    );
+    assert!(
+        drawn
+            .iter()
+            .any(|drawn| drawn.contains("settle · 2 open, ")),
+        "{live:?}"
+    );
+    // The bar is wiped before the report is written.
+    assert!(live.ends_with("\u{1b}[2K"), "{live:?}");
+    assert!(!report.contains('\u{1b}'), "{report:?}");
+}
+
+#[test]
 fn a_quiet_run_prints_its_report_alone_as_json() {
     let run = Place::with(SCENARIO).load(&["--json", "--quiet"]);
     assert_eq!((run.exit, run.stderr.as_str()), (Some(0), ""));

@@ -38,7 +38,7 @@ enum Delivery {
     Sent(Link),
     /// Refused on this connection, to be sent on the next.
     Held(Link),
-    /// Perhaps failed on this connection, to be sent again on it from this time.
+    /// Perhaps failed on this connection, to be sent again from this time.
     Doubtful(Link, Instant),
 }
 
@@ -96,11 +96,11 @@ impl Calls {
     /// A message on `link` got no answer, nobody knows which: all that wait for one may be it, and are sent again
     /// unless they are answered in time. How long that is grows with each time.
     pub(super) fn one_failed(&mut self, now: Instant, random: f64, link: Link) {
-        for open in self.open.values_mut() {
+        for (ticket, open) in &mut self.open {
             if open.delivery == Delivery::Sent(link) {
-                // At least half of the ceiling: most of them are answered meanwhile.
                 let tries = Tries::failed(FAILED_BEFORE.saturating_add(open.failed));
-                let wait = tries.delay(0.5 + random / 2.0);
+                // At least half of the ceiling: most of them are answered meanwhile.
+                let wait = tries.delay(0.5 + spread(*ticket, random) / 2.0);
                 open.delivery = Delivery::Doubtful(link, now + wait);
                 open.failed = open.failed.saturating_add(1);
             }
@@ -144,7 +144,7 @@ impl Calls {
                 Delivery::Unsent => true,
                 Delivery::Sent(_) => false,
                 Delivery::Held(refused) => refused != live,
-                Delivery::Doubtful(link, at) => link != live || at <= now,
+                Delivery::Doubtful(_, at) => at <= now,
             };
             if waits {
                 open.delivery = Delivery::Sent(live);
@@ -188,4 +188,12 @@ impl Open {
     fn is_on(&self, link: Link) -> bool {
         matches!(self.delivery, Delivery::Sent(on) | Delivery::Doubtful(on, _) if on == link)
     }
+}
+
+/// In 0–1, for each ticket another part: what fails together is not sent again together.
+fn spread(ticket: Ticket, random: f64) -> f64 {
+    /// Steps of this length, taken one after the other around a circle, divide it evenly (the golden ratio's part).
+    const STEP: f64 = 0.618_034;
+    let steps = u16::try_from(ticket.0 % 4096).unwrap_or_default();
+    (f64::from(steps) * STEP + random).fract()
 }

@@ -196,7 +196,9 @@ impl Session {
             Input::Forget(ticket) => self.follows.forget(ticket),
             Input::Opened(link) => {
                 self.follows.opened(now);
-                out.extend(self.links.opened(now, link).map(Action::Close));
+                if let Some(old) = self.links.opened(now, link) {
+                    self.close(now, old, &mut out);
+                }
             }
             Input::Refused(status) => self.finish(Reason::Refused { status }, &mut out),
             Input::DialFailed(cause) => self.links.dial_failed(now, random, cause),
@@ -233,14 +235,26 @@ impl Session {
             }
         }
         out.extend(self.links.dial(now).map(Action::Dial));
-        let Some(live) = self.live() else { return };
+        let live = self.live();
+        if let Some(old) = self.links.leaving() {
+            // Alone it may be all that there is for a while.
+            let follows = live.is_none_or(|live| self.follows.owed_on(live));
+            let owes = self.calls.owed_on(old) || follows;
+            if let Some(old) = self.links.leave(now, owes) {
+                self.close(now, old, out);
+            }
+        }
+        let Some(live) = live else { return };
         // Resumes first: on a new connection they are what it was made for.
         self.follows.flush(now, live, out);
         self.calls.flush(now, live, out);
-        if let Some(old) = self.links.leaving() {
-            let owes = self.calls.owed_on(old) || self.follows.owed_on(live);
-            out.extend(self.links.leave(now, owes).map(Action::Close));
-        }
+    }
+
+    /// What a connection still owed is asked for on the next.
+    fn close(&mut self, now: Instant, link: Link, out: &mut Vec<Action>) {
+        out.push(Action::Close(link));
+        self.calls.lost(link);
+        self.follows.lost(now, link);
     }
 
     fn received(

@@ -54,8 +54,11 @@ fn check_server(vector: &Vector, schema: &jsonschema::Validator) {
     let name = &vector.name;
     match ServerMessage::parse(&vector.message) {
         // What Streamer itself never sends is never written.
-        Ok(ServerMessage::Unknown(_) | ServerMessage::GatewayError(_)) => {
+        Ok(ServerMessage::Unknown(_)) => assert!(vector.valid && vector.parsed.is_none(), "{name}"),
+        Ok(ServerMessage::GatewayError(frame)) => {
             assert!(vector.valid && vector.parsed.is_none(), "{name}");
+            let said = [&frame.message, &frame.connection_id, &frame.request_id];
+            assert_eq!(said, ["Internal server error", "c", "r"], "{name}");
         }
         Ok(message) => {
             assert!(vector.valid, "{name}: taken, though invalid");

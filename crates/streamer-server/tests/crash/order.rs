@@ -126,8 +126,10 @@ impl Promise {
 /// Follows the log.
 struct Journal {
     promises: Vec<Promise>,
-    /// Of each thread in a call: the places of the promises that its write holds, or its sync will cover.
-    under_way: HashMap<String, Vec<usize>>,
+    /// Of each thread in a call: the promises that its write holds, by their places.
+    writing: HashMap<String, (Vec<usize>, String)>,
+    /// Those that its sync will cover.
+    syncing: HashMap<String, Vec<usize>>,
 }
 
 impl Journal {
@@ -145,25 +147,27 @@ impl Journal {
                     });
                     for place in &held {
                         self.nothing_is_missing(*place, event.text);
-                        self.promises[*place].written = Some(journal.to_owned());
                     }
-                    self.under_way.insert(event.thread.to_owned(), held);
+                    let writing = (held, journal.to_owned());
+                    self.writing.insert(event.thread.to_owned(), writing);
                 }
                 ("write" | "writev" | "pwrite64", Edge::Return) => {
-                    self.under_way.remove(event.thread);
-                }
-                ("fdatasync" | "fsync", Edge::Enter) => {
-                    let Some(journal) = journal(event.text) else {
+                    let Some((held, journal)) = self.writing.remove(event.thread) else {
                         continue;
                     };
-                    let writing: Vec<_> = self.under_way.values().flatten().copied().collect();
-                    let mut covered =
-                        self.places(|promise| promise.written.as_deref() == Some(journal));
-                    covered.retain(|place| !writing.contains(place));
-                    self.under_way.insert(event.thread.to_owned(), covered);
+                    assert!(!event.text.contains(") = -1"), "{}", event.text);
+                    for place in held {
+                        self.promises[place].written = Some(journal.clone());
+                    }
+                }
+                ("fdatasync" | "fsync", Edge::Enter) => {
+                    if let Some(journal) = journal(event.text) {
+                        let covered = self.places(|one| one.written.as_deref() == Some(journal));
+                        self.syncing.insert(event.thread.to_owned(), covered);
+                    }
                 }
                 ("fdatasync" | "fsync", Edge::Return) => {
-                    for place in self.under_way.remove(event.thread).unwrap_or_default() {
+                    for place in self.syncing.remove(event.thread).unwrap_or_default() {
                         self.promises[place].durable |= event.text.trim_end().ends_with("= 0");
                     }
                 }
@@ -224,7 +228,8 @@ fn journal(text: &str) -> Option<&str> {
 fn follow(text: &str, promises: Vec<Promise>) -> Journal {
     let mut journal = Journal {
         promises,
-        under_way: HashMap::new(),
+        writing: HashMap::new(),
+        syncing: HashMap::new(),
     };
     for line in text.lines() {
         let Some(event) = parse(line) else { continue };

@@ -39,7 +39,7 @@ pub(super) async fn look(
     }
 }
 
-async fn is_there(store: &dyn ObjectStore, at: &Path) -> Result<bool> {
+pub(super) async fn is_there(store: &dyn ObjectStore, at: &Path) -> Result<bool> {
     match store.head(at).await {
         Ok(_) => Ok(true),
         Err(Error::NotFound { .. }) => Ok(false),

@@ -138,6 +138,21 @@ impl Objects {
         }
     }
 
+    /// What stands at an output's place of which [`Self::look`] said before the acknowledgment that it is free: in a bucket
+    /// no folder can have come into its way, and to list what is below a key costs as much as to write one.
+    pub(crate) async fn look_again(&self, tenant: &Tenant, name: &ObjectName) -> io::Result<Found> {
+        match &self.place {
+            Place::Directory { .. } => self.look(tenant, name).await,
+            Place::Bucket => {
+                let at = Self::location(tenant, name)?;
+                match bucket::is_there(&*self.store, &at).await? {
+                    true => Ok(Found::File),
+                    false => Ok(Found::Absent),
+                }
+            }
+        }
+    }
+
     /// The request ids that have a folder of work: what a start compares with the stored requests.
     ///
     /// # Errors

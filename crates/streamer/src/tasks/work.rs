@@ -159,7 +159,8 @@ impl<'a> Work<'a> {
             return Ok(Some(ended));
         }
         self.reserve(tenant, name).await?;
-        check_output(self.objects, tenant, name, overwrite).await?;
+        let there = self.objects.look_again(tenant, name).await;
+        fits(there.map_err(Failure::storage)?, name, overwrite)?;
         Ok(None)
     }
 
@@ -224,10 +225,8 @@ impl<'a> Work<'a> {
         let to = Objects::location(tenant, name).map_err(Failure::storage)?;
         match self.store().head(&from).await {
             Ok(staged) => {
-                match (
-                    look(self.objects, tenant, name).await?,
-                    publication.overwrite,
-                ) {
+                let there = self.objects.look_again(tenant, name).await;
+                match (there.map_err(Failure::storage)?, publication.overwrite) {
                     (Found::Absent | Found::File, true) => {
                         self.store()
                             .rename(&from, &to)
@@ -274,14 +273,9 @@ pub(super) async fn look(
     objects.look(tenant, name).await.map_err(Failure::storage)
 }
 
-/// Whether an output can stand at its name, now.
-pub(super) async fn check_output(
-    objects: &Objects,
-    tenant: &Tenant,
-    name: &ObjectName,
-    overwrite: bool,
-) -> Result<(), Failure> {
-    match look(objects, tenant, name).await? {
+/// Whether an output can stand where this is.
+fn fits(there: Found, name: &ObjectName, overwrite: bool) -> Result<(), Failure> {
+    match there {
         Found::Absent => Ok(()),
         Found::File if overwrite => Ok(()),
         Found::File => Err(exists(name)),
@@ -289,14 +283,14 @@ pub(super) async fn check_output(
     }
 }
 
-/// What a check before the acknowledgment asks of an output: [`check_output`], and that nobody is writing it.
+/// What a check before the acknowledgment asks of an output: that it can stand at its name, and that nobody is writing it.
 pub(super) async fn precheck_output(
     objects: &Objects,
     tenant: &Tenant,
     name: &ObjectName,
     overwrite: bool,
 ) -> Result<(), Failure> {
-    check_output(objects, tenant, name, overwrite).await?;
+    fits(look(objects, tenant, name).await?, name, overwrite)?;
     let place = reservation(tenant, name)?;
     match objects.holder(&place).await.map_err(Failure::storage)? {
         Some(_) => Err(taken(name)),

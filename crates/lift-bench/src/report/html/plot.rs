@@ -18,8 +18,12 @@ pub(super) struct Plot {
 /// What goes from left to right.
 #[derive(Debug)]
 pub(super) enum Across {
-    /// Seconds, with the phases behind them.
-    Time { to_s: f64, phases: Vec<Band> },
+    /// Seconds, with the phases behind them and the faults in them.
+    Time {
+        to_s: f64,
+        phases: Vec<Band>,
+        faults: Vec<Fault>,
+    },
     /// Percentiles.
     Tail(Scale),
 }
@@ -31,6 +35,13 @@ pub(super) struct Band {
     pub(super) to_s: f64,
     pub(super) name: String,
     pub(super) measured: bool,
+}
+
+/// The time from which something was made to go wrong.
+#[derive(Debug, Clone)]
+pub(super) struct Fault {
+    pub(super) at_s: f64,
+    pub(super) name: String,
 }
 
 #[derive(Debug)]
@@ -72,6 +83,7 @@ struct Drawing {
     unit: String,
     across: String,
     bands: Vec<Shade>,
+    faults: Vec<Tick>,
     up: Vec<Tick>,
     along: Vec<Tick>,
     paths: Vec<Path>,
@@ -111,10 +123,15 @@ impl Plot {
         if !self.lines.iter().any(drawn) {
             return None;
         }
-        let legend = self.lines.iter().enumerate().map(|(index, line)| Key {
+        let lines = self.lines.iter().enumerate().map(|(index, line)| Key {
             class: class(index, line),
             name: line.name.clone(),
         });
+        let fault = matches!(&self.across, Across::Time { faults, .. } if !faults.is_empty());
+        let legend = lines.chain(fault.then(|| Key {
+            class: "fault".to_owned(),
+            name: "a fault begins".to_owned(),
+        }));
         Some(Figure {
             legend: legend.collect(),
             drawings: SIZES.map(|size| self.drawing(size)),
@@ -137,22 +154,33 @@ impl Plot {
             at: coordinate(area.up(self.up.place(value))),
             label,
         });
-        let (along, across, bands) = match &self.across {
-            Across::Time { to_s, phases } => {
+        let (along, across, bands, faults) = match &self.across {
+            Across::Time {
+                to_s,
+                phases,
+                faults,
+            } => {
                 let (ticks, unit) = times(*to_s);
                 let place = |seconds: f64| area.across(seconds / to_s.max(1.0));
                 let shades = phases.iter().enumerate();
                 let shades = shades.map(|(index, band)| shade(index, band, &place));
+                let faults = faults.iter().map(|fault| (fault.at_s, fault.name.clone()));
                 (
                     ticks_at(ticks, &place),
                     format!("time after the start, {unit}"),
                     shades.collect(),
+                    ticks_at(faults.collect(), &place),
                 )
             }
             Across::Tail(scale) => {
                 let place = |percent: f64| area.across(scale.place(percent));
                 let title = "percentile: so many of a hundred took no longer".to_owned();
-                (ticks_at(scale.ticks(), &place), title, Vec::new())
+                (
+                    ticks_at(scale.ticks(), &place),
+                    title,
+                    Vec::new(),
+                    Vec::new(),
+                )
             }
         };
         let log = if self.up.is_log() { ", log scale" } else { "" };
@@ -173,6 +201,7 @@ impl Plot {
             unit: format!("{}{log}", self.unit),
             across,
             bands,
+            faults,
             up: up.collect(),
             along,
             paths: paths.collect(),

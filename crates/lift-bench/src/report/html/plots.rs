@@ -1,6 +1,6 @@
 //! A report comes in, its plots go out.
 
-use super::plot::{Across, Band, Figure, Line, Plot};
+use super::plot::{Across, Band, Fault, Figure, Line, Plot};
 use super::scale::Scale;
 use crate::report::figure::harmless;
 use crate::report::{Latency, Moment, Report, count, float, latency, summary};
@@ -162,9 +162,14 @@ fn time(report: &Report) -> Across {
         name: harmless(&phase.name),
         measured: phase.measured,
     });
+    let faults = report.faults.iter().map(|fault| Fault {
+        at_s: seconds(fault.began_us),
+        name: harmless(&fault.what),
+    });
     Across::Time {
         to_s: last.max(seconds(report.took_us)),
         phases: phases.collect(),
+        faults: faults.collect(),
     }
 }
 

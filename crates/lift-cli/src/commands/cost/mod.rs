@@ -5,6 +5,7 @@ mod text;
 use std::path::Path;
 
 use lift_bench::{
+    comparison::{FIGURES, Figure, Figures, Group},
     cost::{
         Assumed, Assumption, Bill, Capacity, Check, Estimate, FreeTier, Period, Prices, Sort,
         Terms, Verdict,
@@ -101,9 +102,10 @@ pub(crate) fn run(args: &CostArgs) -> Result<(), Failure> {
         notes: &load.notes,
         not_included: &NOT_INCLUDED,
     };
-    let shown = match args.json {
-        true => serde_json::to_string(&report).map(|json| json + "\n"),
-        false => Ok(text::report(&report)),
+    let shown = match (args.json, args.figures) {
+        (true, _) => serde_json::to_string(&report).map(|json| json + "\n"),
+        (false, true) => serde_json::to_string_pretty(&figures(&report)).map(|json| json + "\n"),
+        (false, false) => Ok(text::report(&report)),
     };
     print(&shown.map_err(|error| {
         let help = "report this as a bug";
@@ -115,6 +117,32 @@ pub(crate) fn run(args: &CostArgs) -> Result<(), Failure> {
         )
     })?)?;
     verdict(&args.allowed, &report)
+}
+
+/// The bill beside that of another version.
+fn figures(report: &Report<'_>) -> Figures {
+    let unit = match report.period {
+        Period::Once => format!("{} a run", report.currency),
+        Period::Month(_) => format!("{} a month", report.currency),
+    };
+    let figure = |says: &str, usd: f64| Figure {
+        name: format!("{}: {says}", report.scenario),
+        value: Some(usd),
+        unit: unit.clone(),
+        lower_is_better: true,
+        group: Group::Cost,
+        source: format!("lift cost, prices of {}", report.region),
+        date: report.prices_date.to_owned(),
+    };
+    let lines = report.bill.lines.iter();
+    let lines = lines.map(|line| figure(line.says, line.usd));
+    Figures {
+        format: FIGURES.to_owned(),
+        figures: [figure("all", report.bill.usd)]
+            .into_iter()
+            .chain(lines)
+            .collect(),
+    }
 }
 
 fn read(path: &Path, what: &str) -> Result<String, Failure> {

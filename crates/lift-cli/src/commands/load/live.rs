@@ -64,8 +64,8 @@ pub(super) fn show(
 }
 
 fn bar(seconds: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{elapsed:>4} [{bar:24}] {msg}")
-        .expect("the template is a constant that is tried by a test")
+    let style = ProgressStyle::with_template("{elapsed:>4} [{bar:24}] {wide_msg}")
+        .expect("the template is a constant, and a test draws it")
         .progress_chars("=> ");
     let bar =
         ProgressBar::with_draw_target(Some(seconds.max(1)), ProgressDrawTarget::stderr_with_hz(4));

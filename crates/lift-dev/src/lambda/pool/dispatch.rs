@@ -93,7 +93,12 @@ impl Pool {
                 return;
             };
             let held = function.holds > 0;
-            let Some(&Waiting { ticket, since }) = function.waiting.get(starting) else {
+            let Some(&Waiting {
+                ticket,
+                since,
+                spares,
+            }) = function.waiting.get(starting)
+            else {
                 return;
             };
             let waited = now.saturating_duration_since(since);
@@ -104,7 +109,11 @@ impl Pool {
             let ceiling = function.allowed.concurrency_max;
             let refused = if ceiling.is_some_and(|most| running >= most) {
                 Some(Ceiling::Reserved)
-            } else if running > 0 && waited < USED_LATELY && self.all_idle_were_used_lately(now) {
+            } else if running > 0 && waited < USED_LATELY && self.spares_others(now, spares) {
+                if let Some(function) = self.functions.get_mut(index) {
+                    let waiting = function.waiting.iter_mut().skip(starting);
+                    waiting.for_each(|waiting| waiting.spares = true);
+                }
                 return;
             } else {
                 self.make_room(out).err()
@@ -261,7 +270,7 @@ impl Pool {
         Ok(())
     }
 
-    fn idle_longest(&self) -> Option<(Instant, EnvironmentId)> {
+    pub(super) fn idle_longest(&self) -> Option<(Instant, EnvironmentId)> {
         let idle = self.environments.iter().filter_map(|(id, each)| {
             let Phase::Idle { since } = each.phase else {
                 return None;
@@ -271,11 +280,11 @@ impl Pool {
         idle.min()
     }
 
-    /// There is no room but in the place of one that is likely to be wanted again.
-    fn all_idle_were_used_lately(&self, now: Instant) -> bool {
+    /// There is no room but in the place of one that is likely to be wanted again, or was when this began.
+    fn spares_others(&self, now: Instant, spares: bool) -> bool {
         let full = self.environments.len() >= self.limits.environments_max;
         let lately = |(since, _)| now.saturating_duration_since(since) < USED_LATELY;
-        full && self.idle_longest().is_some_and(lately)
+        full && self.idle_longest().map_or(spares, lately)
     }
 
     fn is_one_about_to_be_free(&self) -> bool {

@@ -155,6 +155,8 @@ struct Function {
 struct Waiting {
     ticket: Ticket,
     since: Instant,
+    /// It was made to wait for one of its function's own, and is not refused before [`USED_LATELY`] has passed.
+    spares: bool,
 }
 
 #[derive(Debug)]
@@ -246,7 +248,11 @@ impl Pool {
             let throttled = Reason::Throttled(Ceiling::Environments);
             out.push(Action::Fail(ticket, throttled));
         } else {
-            known.waiting.push_back(Waiting { ticket, since: now });
+            known.waiting.push_back(Waiting {
+                ticket,
+                since: now,
+                spares: false,
+            });
             self.pump(now, function, out);
         }
     }
@@ -496,7 +502,15 @@ impl Pool {
             // Whose time has passed waits for a start, which has its own.
             ends.filter(|at| *at > now)
         });
-        phases.chain(waiting).min()
+        // Who waits for one of its own may have another's then.
+        let lately = self.idle_longest().map(|(since, _)| since + USED_LATELY);
+        let lately = lately.filter(|at| *at > now && self.anyone_waits());
+        phases.chain(waiting).chain(lately).min()
+    }
+
+    fn anyone_waits(&self) -> bool {
+        let mut functions = self.functions.iter();
+        functions.any(|function| !function.waiting.is_empty())
     }
 
     /// Starts take so much longer from now on.

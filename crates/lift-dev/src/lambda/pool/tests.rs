@@ -84,9 +84,15 @@ impl Script {
             "extension-next" => self.pool.extension_next(now, id, 0, &mut out),
             "shut-down" => self.pool.shut_down(now, &mut out),
             "wait" => {
+                let until = now + Duration::from_millis(number);
+                let mut at = now;
+                // As the shell does: the time passes unseen but for what the pool asked to be woken for.
+                while let Some(due) = self.pool.wake_at(at).filter(|due| *due <= until) {
+                    assert!(due > at || at == now, "woken again and again");
+                    at = due;
+                    self.pool.tick(at, &mut out);
+                }
                 self.now_ms += number;
-                let now = self.begun + Duration::from_millis(self.now_ms);
-                self.pool.tick(now, &mut out);
             }
             _ => panic!("{verb}"),
         }
@@ -274,6 +280,27 @@ fn two_busy_functions_at_the_ceiling_do_not_end_each_others_environments() {
         ("invoke 1", "kill 1, start 3 of 1"),
     ];
     check(script(), &[begin.as_slice(), &long_idle].concat());
+    // Once the other has not been used for a second it is not spared any more, whoever has waited how long.
+    let grows_old = [
+        ("wait 499", ""),
+        ("invoke 1", ""),
+        ("wait 1", "kill 1, start 3 of 1"),
+    ];
+    check(script(), &[begin.as_slice(), &grows_old].concat());
+    // Its own function may have it first: who waits is not refused for that.
+    let taken = [
+        ("invoke 0", "thaw 1, 4 to 1 until 3500"),
+        ("wait 400", ""),
+        ("answer 2", ""),
+        ("next 2", "3 to 2 until 3900"),
+    ];
+    check(script(), &[begin.as_slice(), &taken].concat());
+    let never_free = [
+        ("invoke 0", "thaw 1, 4 to 1 until 3500"),
+        ("wait 499", ""),
+        ("wait 1", "fail 3 environments"),
+    ];
+    check(script(), &[begin.as_slice(), &never_free].concat());
 }
 
 #[test]
