@@ -158,7 +158,9 @@ fn message(text: &str) {
     let read = ServerMessage::parse(&answer).unwrap_or_else(|error| panic!("{answer}: {error}"));
     let envelope = Envelope::parse(text);
     match (&read, &envelope) {
-        (ServerMessage::Unknown(_), _) => panic!("{answer} is not of the protocol"),
+        (ServerMessage::Unknown(_) | ServerMessage::GatewayError(_), _) => {
+            panic!("{answer} is not of the protocol")
+        }
         (ServerMessage::Error(failure), _) => refused(text, failure),
         (_, Err(rejected)) => panic!("{answer} to what is no envelope: {}", rejected.error),
         (_, Ok(_)) => {}
@@ -271,12 +273,15 @@ fn the_client_agrees(text: &str, envelope: Option<&Envelope>) {
     );
 }
 
-/// A server's message: written and read again, it is the same text.
+/// A server's message: written and read again, it is the same text. What it does not send is never written.
 fn server_message(text: &str) {
     let Ok(read) = ServerMessage::parse(text) else {
         return;
     };
-    if matches!(read, ServerMessage::Unknown(_)) {
+    if matches!(
+        read,
+        ServerMessage::Unknown(_) | ServerMessage::GatewayError(_)
+    ) {
         return;
     }
     let written = serde_json::to_string(&read).expect("text keys and raw values");
