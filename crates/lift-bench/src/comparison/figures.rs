@@ -1,6 +1,6 @@
 //! A JSON file of figures that no load test measures comes in: code, cost. They go out typed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,9 @@ use crate::report::ReadError;
 
 /// The format's name and version.
 pub const FIGURES: &str = "lift-figures/1";
+
+/// Figures of one source that are named, where it is told.
+const NAMED_MAX: usize = 3;
 
 /// Figures of one version.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -92,12 +95,17 @@ pub fn schema() -> Value {
 /// What measured which figure, and when; of which side, where the sides differ.
 pub(super) fn sources(baseline: &Side, now: &Side) -> Vec<String> {
     let said = |side: &Side| -> BTreeSet<String> {
-        let measured = side.figures.iter().filter(|figure| figure.value.is_some());
-        let said = measured.map(|figure| {
-            let Figure {
-                name, source, date, ..
-            } = figure;
-            format!("{name}: {source}, {date}")
+        let mut by_source = BTreeMap::<_, Vec<_>>::new();
+        for figure in side.figures.iter().filter(|figure| figure.value.is_some()) {
+            let source = (&figure.source, &figure.date);
+            by_source.entry(source).or_default().push(&*figure.name);
+        }
+        let said = by_source.into_iter().map(|((source, date), names)| {
+            let names = match names.len() {
+                0..=NAMED_MAX => names.join(", "),
+                many => format!("{many} figures"),
+            };
+            format!("{names}: {source}, {date}")
         });
         said.collect()
     };

@@ -45,7 +45,7 @@ pub enum ServerError {
     #[error("another process accepts connections at `{0}` already")]
     Occupied(String),
     /// It cannot be run, or its output cannot be written.
-    #[error("`{program}` cannot be run: {source}")]
+    #[error("`{program}` cannot be run")]
     Spawn {
         /// The program.
         program: String,

@@ -253,6 +253,16 @@ fn junit_has_a_case_for_each_threshold() {
 }
 
 #[test]
+fn junit_calls_a_run_that_was_interrupted_so_and_no_more() {
+    let mut report = report();
+    report.verdict.outcome = Outcome::Interrupted;
+    report.verdict.reasons.clear();
+    let elements = elements(&report.written(Form::Junit));
+    let (_, error) = elements.iter().find(|(name, _)| name == "error").unwrap();
+    assert_eq!(error["message"], "interrupted");
+}
+
+#[test]
 fn junit_calls_an_invalid_run_an_error_and_its_thresholds_skipped() {
     let mut report = report();
     report.verdict.outcome = Outcome::Invalid;

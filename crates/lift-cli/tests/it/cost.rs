@@ -102,6 +102,9 @@ fn figures_of_two_bills_are_compared_beside_their_reports() {
     let table = alone(&compare, "").stdout;
     let row = "| talk: API Gateway messages, USD a month | 438 | 219 | −50.0 % | better |";
     assert!(table.contains(row), "{table}");
+    // One source is told once.
+    let source = "17 figures: lift cost, prices of us-east-1, ";
+    assert!(table.contains(source), "{table}");
 }
 
 #[test]

@@ -38,7 +38,8 @@ pub(super) fn show(
             match &bar {
                 Some(bar) => {
                     bar.set_position(moment.second.saturating_add(1).min(lasts));
-                    bar.set_message(line(phase, &moment));
+                    bar.set_prefix(phase.to_owned());
+                    bar.set_message(line(&moment));
                 }
                 // Several processes tell of the same second.
                 None if !quiet
@@ -47,9 +48,9 @@ pub(super) fn show(
                 {
                     told = Some(moment.second);
                     say(&format!(
-                        "{:>4} s · {}",
+                        "{:>4} s · {phase} · {}",
                         moment.second,
-                        line(phase, &moment)
+                        line(&moment)
                     ));
                 }
                 None => {}
@@ -64,7 +65,7 @@ pub(super) fn show(
 }
 
 fn bar(seconds: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{elapsed:>4} [{bar:24}] {wide_msg}")
+    let style = ProgressStyle::with_template("{elapsed:>4} [{bar:24}] {prefix}\n{wide_msg}")
         .expect("the template is a constant, and a test draws it")
         .progress_chars("=> ");
     let bar =
@@ -73,7 +74,7 @@ fn bar(seconds: u64) -> ProgressBar {
     bar
 }
 
-fn line(phase: &str, moment: &Moment) -> String {
+fn line(moment: &Moment) -> String {
     let ms = |us: Option<u64>| {
         us.map_or_else(
             || "-".to_owned(),
@@ -81,7 +82,7 @@ fn line(phase: &str, moment: &Moment) -> String {
         )
     };
     format!(
-        "{phase} · {} open, {:.0} opened/s · {:.0} sent/s, {:.0} answered/s, {:.0} errors/s · p50 {} p99 {} max {} ms",
+        "{} open, {:.0} opened/s · {:.0} sent/s, {:.0} answered/s, {:.0} errors/s · p50 {} p99 {} max {} ms",
         moment.open,
         moment.opened,
         moment.sent,

@@ -503,8 +503,9 @@ impl Pool {
             ends.filter(|at| *at > now)
         });
         // Who waits for one of its own may have another's then.
-        let lately = self.idle_longest().map(|(since, _)| since + USED_LATELY);
-        let lately = lately.filter(|at| *at > now && self.anyone_waits());
+        let idle = self.anyone_waits().then(|| self.idle_longest()).flatten();
+        let lately = idle.map(|(since, _)| since + USED_LATELY);
+        let lately = lately.filter(|at| *at > now);
         phases.chain(waiting).chain(lately).min()
     }
 
