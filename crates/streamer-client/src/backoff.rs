@@ -31,6 +31,20 @@ impl Tries {
         self.failed.saturating_add(self.throttled)
     }
 
+    /// One more failure; how long to wait after it.
+    pub(crate) fn fail(&mut self, random: f64) -> Duration {
+        let wait = self.delay(random);
+        self.failed = self.failed.saturating_add(1);
+        wait
+    }
+
+    /// One more throttle; how long to wait after it.
+    pub(crate) fn throttle(&mut self, random: f64) -> Duration {
+        let wait = self.delay(random);
+        self.throttled = self.throttled.saturating_add(1);
+        wait
+    }
+
     /// Backoff with full jitter: `random` in 0–1 of a ceiling that is 0.25 s, doubled by each failure, and half a second
     /// more for each throttle; at most 30 s.
     pub(crate) fn delay(self, random: f64) -> Duration {

@@ -170,11 +170,10 @@ async fn first(options: &Options) -> Result<(Arc<Target>, Accepted), Error> {
             }
             Err(Failed::Unreachable(source)) => source,
         };
-        let wait = tries.delay(owner::random());
+        let wait = tries.fail(owner::random());
         if Instant::now() + wait > give_up {
             return Err(Error::Unreachable(source));
         }
-        tries.failed = tries.failed.saturating_add(1);
         sleep(wait).await;
     };
     Ok((target, accepted))

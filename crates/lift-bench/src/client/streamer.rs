@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 use streamer_client::{
     Client,
     options::{Observer, Seen, Terms, Token},
-    protocol::message::ServerMessage,
+    protocol::message::GatewayError,
     request::{Outcome, Output, Submitted},
 };
 
@@ -219,13 +219,11 @@ fn read(client: ClientNo, text: &str) -> Option<(Option<Seq>, Said)> {
 
 /// API Gateway's own error frame, which does not say of which message: the client sends again what it may mean.
 fn of_gateway(text: &str) -> Option<Said> {
-    match ServerMessage::parse(text) {
-        Ok(ServerMessage::GatewayError(frame)) => Some(Said::Refused(Why {
-            code: Arc::from(GATEWAY),
-            said: frame.message.into(),
-        })),
-        _ => None,
-    }
+    let frame: GatewayError = serde_json::from_str(text).ok()?;
+    Some(Said::Refused(Why {
+        code: Arc::from(GATEWAY),
+        said: frame.message.into(),
+    }))
 }
 
 /// Entries of a resume's answer that are not recovered.

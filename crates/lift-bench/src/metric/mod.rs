@@ -210,12 +210,11 @@ pub(crate) fn errors(measures: &Measures) -> u64 {
         count::DUPLICATES,
         count::FAILURES,
     ];
-    let counted = |name: &str| measures.counts.get(name).copied().unwrap_or_default();
-    errors.into_iter().map(counted).sum()
+    errors.into_iter().map(|name| measures.counted(name)).sum()
 }
 
 fn value(base: &Base, measures: &Measures, took_us: u64) -> Option<f64> {
-    let counted = |name: &str| measures.counts.get(name).copied().unwrap_or_default();
+    let counted = |name| measures.counted(name);
     let share = |part: u64, whole: u64| (whole > 0).then(|| float(part) / float(whole) * 100.0);
     match base {
         Base::Latency(name, statistic) => statistic.of(measures.latencies.get(*name)),

@@ -72,11 +72,11 @@ fn cases(report: &Report) -> Vec<(String, Ended)> {
     let word = report.verdict.outcome.word();
     let ran = match report.verdict.outcome {
         Outcome::Invalid | Outcome::Interrupted => {
-            let said = [word.to_owned()].into_iter();
-            let reasons =
-                (!report.verdict.reasons.is_empty()).then(|| report.verdict.reasons.join("; "));
-            let said: Vec<_> = said.chain(reasons).collect();
-            Some(Ended::Unknown(said.join(": ")))
+            let reasons = report.verdict.reasons.join("; ");
+            Some(Ended::Unknown(match reasons.is_empty() {
+                true => word.to_owned(),
+                false => format!("{word}: {reasons}"),
+            }))
         }
         // Something other than a threshold did not hold.
         Outcome::Broken if report.thresholds.iter().all(|judged| judged.held) => {

@@ -131,6 +131,13 @@ pub struct Measures {
     pub samples: BTreeMap<String, String>,
 }
 
+impl Measures {
+    /// How often it happened.
+    pub(crate) fn counted(&self, name: &str) -> u64 {
+        self.counts.get(name).copied().unwrap_or_default()
+    }
+}
+
 /// Names of counts.
 pub mod count {
     /// Connections that were begun, reconnects not among them.

@@ -54,12 +54,9 @@ impl Outcome {
 
 /// What a run found, in a line.
 pub(super) fn headline(report: &Report) -> String {
-    let counted = |name: &str| grouped(counted(&report.total, name));
-    let asked = report
-        .total
-        .counts
-        .get(count::DUE)
-        .is_some_and(|due| *due > 0);
+    let number = |name: &str| report.total.counted(name);
+    let counted = |name: &str| grouped(number(name));
+    let asked = number(count::DUE) > 0;
     let mut parts = vec![harmless(&report.name)];
     parts.push(if asked {
         let (answered, due) = (counted(count::ANSWERED), counted(count::DUE));
@@ -77,12 +74,7 @@ pub(super) fn headline(report: &Report) -> String {
         ));
     }
     for (name, what) in [(count::REFUSED, "refused"), (count::UNSENT, "not sent")] {
-        if report
-            .total
-            .counts
-            .get(name)
-            .is_some_and(|number| *number > 0)
-        {
+        if number(name) > 0 {
             parts.push(format!("{} {what}", counted(name)));
         }
     }
@@ -120,21 +112,14 @@ pub(super) fn cards(report: &Report) -> Vec<Card> {
         mood: if part < whole { "bad" } else { "" },
     };
     let mut cards = Vec::new();
-    let (due, begun) = (
-        counted(total, count::DUE),
-        counted(total, count::CONNECTIONS),
-    );
+    let (due, begun) = (total.counted(count::DUE), total.counted(count::CONNECTIONS));
     if due > 0 {
-        cards.push(of(
-            "messages answered",
-            counted(total, count::ANSWERED),
-            due,
-        ));
+        cards.push(of("messages answered", total.counted(count::ANSWERED), due));
     }
     if begun > 0 {
         cards.push(of(
             "connections opened",
-            counted(total, count::OPENED),
+            total.counted(count::OPENED),
             begun,
         ));
     }
@@ -159,7 +144,7 @@ pub(super) fn cards(report: &Report) -> Vec<Card> {
         ("connections dropped", count::DROPPED),
     ];
     cards.extend(wrong.map(|(name, of)| {
-        let number = counted(total, of);
+        let number = total.counted(of);
         Card {
             name,
             value: grouped(number),
@@ -276,10 +261,10 @@ pub(super) fn counts(report: &Report) -> Table {
     let behaviours = || report.behaviours.iter().filter(|_| apart);
     let names = behaviours().map(|(name, _)| harmless(name));
     let columns = ["count", "all"].map(str::to_owned).into_iter().chain(names);
-    let shown = |name: &&str| TELLING.contains(name) || counted(&report.total, name) > 0;
+    let shown = |name: &&str| TELLING.contains(name) || report.total.counted(name) > 0;
     let rows = count::ALL.into_iter().filter(shown).map(|name| {
-        let of_behaviours = behaviours().map(|(_, measures)| grouped(counted(measures, name)));
-        let all = [name.to_owned(), grouped(counted(&report.total, name))];
+        let of_behaviours = behaviours().map(|(_, measures)| grouped(measures.counted(name)));
+        let all = [name.to_owned(), grouped(report.total.counted(name))];
         all.into_iter().chain(of_behaviours).collect()
     });
     Table {
@@ -332,10 +317,10 @@ pub(super) fn phases(report: &Report) -> Table {
             format!("{}{note}", harmless(&phase.name)),
             spoken(phase.began_us),
             spoken(phase.took_us),
-            grouped(counted(measures, count::CONNECTIONS)),
-            grouped(counted(measures, count::DUE)),
-            grouped(counted(measures, count::ANSWERED)),
-            grouped(counted(measures, count::LOST)),
+            grouped(measures.counted(count::CONNECTIONS)),
+            grouped(measures.counted(count::DUE)),
+            grouped(measures.counted(count::ANSWERED)),
+            grouped(measures.counted(count::LOST)),
             grouped(errors(measures)),
             time(|latency| latency.p50_us),
             time(|latency| latency.p99_us),
@@ -403,10 +388,6 @@ fn leading(measures: &Measures) -> Option<(&'static str, &Latency)> {
         let latency = measures.latencies.get(name)?;
         (latency.count > 0).then_some((name, latency))
     })
-}
-
-pub(super) fn counted(measures: &Measures, name: &str) -> u64 {
-    measures.counts.get(name).copied().unwrap_or_default()
 }
 
 fn table(

@@ -264,7 +264,7 @@ fn verdict(
             limits.cpu
         ));
     }
-    let counted = |name| report.total.counts.get(name).copied().unwrap_or_default();
+    let counted = |name| report.total.counted(name);
     let (due, missed) = (counted(count::DUE), counted(count::MISSED));
     if due > 0 && float(missed) / float(due) > limits.missed.part() {
         reasons.push(format!(

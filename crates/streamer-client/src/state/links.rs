@@ -103,15 +103,18 @@ impl Links {
     }
 
     pub(super) fn dial_failed(&mut self, now: Instant, random: f64, cause: String) {
-        self.dialing = None;
-        self.dial_at = Some(now + self.next_delay(random));
-        self.cause = cause;
+        let wait = self.tries.fail(random);
+        self.not_opened(now + wait, cause);
     }
 
     pub(super) fn throttled(&mut self, now: Instant, random: f64, cause: String) {
+        let wait = self.tries.throttle(random);
+        self.not_opened(now + wait, cause);
+    }
+
+    fn not_opened(&mut self, again: Instant, cause: String) {
         self.dialing = None;
-        self.dial_at = Some(now + self.tries.delay(random));
-        self.tries.throttled = self.tries.throttled.saturating_add(1);
+        self.dial_at = Some(again);
         self.cause = cause;
     }
 
@@ -141,7 +144,7 @@ impl Links {
         self.cause = close::meaning(code).to_owned();
         // A time that `going_away` gave stands: the server is not there before it.
         if self.dialing.is_none() && self.dial_at.is_none() {
-            self.dial_at = Some(now + self.next_delay(random));
+            self.dial_at = Some(now + self.tries.fail(random));
         }
         true
     }
@@ -171,7 +174,7 @@ impl Links {
         let delay = if self.forgive_if_stable(now) {
             Duration::ZERO
         } else {
-            self.next_delay(random)
+            self.tries.fail(random)
         };
         self.dial_at = Some(now + delay);
     }
@@ -258,11 +261,5 @@ impl Links {
             self.tries = Tries::default();
         }
         stable
-    }
-
-    fn next_delay(&mut self, random: f64) -> Duration {
-        let delay = self.tries.delay(random);
-        self.tries.failed = self.tries.failed.saturating_add(1);
-        delay
     }
 }

@@ -3,7 +3,7 @@
 use super::plot::{Across, Band, Fault, Figure, Line, Plot};
 use super::scale::Scale;
 use crate::report::figure::harmless;
-use crate::report::{Latency, Moment, Report, count, float, latency, summary};
+use crate::report::{Latency, Moment, Report, count, float, latency};
 
 /// Latencies of the percentile curve, what each is in turn; each is of another colour.
 const CURVES: [(&str, &str); 6] = [
@@ -117,7 +117,7 @@ fn errors(report: &Report) -> Plot {
         Some(moment.errors)
     })];
     let most = heights(&lines).fold(0.0, f64::max);
-    let lost = summary::counted(&report.total, count::LOST);
+    let lost = report.total.counted(count::LOST);
     let note = match (most > 0.0, lost) {
         (false, 0) => "There were none.".to_owned(),
         (_, lost) => format!(
