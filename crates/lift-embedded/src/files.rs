@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, LsmError};
 
 use crate::open::OpenError;
 
@@ -102,6 +102,15 @@ impl Layout {
         }
     }
 
+    /// What the database gives up for: damage, unless the machine refused it something.
+    pub(crate) fn failed(&self, error: fjall::Error) -> OpenError {
+        match refusal(error) {
+            Ok(refusal) => self.error(refusal),
+            Err(fjall::Error::Locked) => self.in_use(),
+            Err(error) => self.damage(error),
+        }
+    }
+
     pub(crate) fn in_use(&self) -> OpenError {
         OpenError::InUse {
             dir: self.dir.clone(),
@@ -135,11 +144,8 @@ impl Layout {
         if store.try_exists().map_err(|error| self.error(error))? {
             return Ok(false);
         }
-        self.build(&unfinished, Format::Two, fill)
-            .map_err(|error| match error {
-                fjall::Error::Io(error) => self.error(error),
-                error => self.damage(error),
-            })?;
+        let built = self.build(&unfinished, Format::Two, fill);
+        built.map_err(|error| self.failed(error))?;
         let moved = fs::rename(&unfinished, &store).and_then(|()| sync_dir(&self.dir));
         moved.map_err(|error| self.error(error))?;
         Ok(true)
@@ -209,6 +215,21 @@ impl Layout {
             }
         }
         Ok(*format)
+    }
+}
+
+/// What the machine refused: a disk that is full or fails, rights or a limit. Every other error, which
+/// comes back, is of what lies in the files.
+pub(crate) fn refusal(error: fjall::Error) -> Result<io::Error, fjall::Error> {
+    use io::ErrorKind::{InvalidData, InvalidInput, NotFound, Other, UnexpectedEof};
+    let of_files = [InvalidData, InvalidInput, NotFound, Other, UnexpectedEof];
+    match error {
+        fjall::Error::Io(error) | fjall::Error::Storage(LsmError::Io(error))
+            if !of_files.contains(&error.kind()) =>
+        {
+            Ok(error)
+        }
+        error => Err(error),
     }
 }
 

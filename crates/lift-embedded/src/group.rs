@@ -15,6 +15,7 @@ use lift::task::transition::{Applied, Transition, apply};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::files::refusal;
 use crate::index::{Change, Entry, Index};
 use crate::layout::{self, Body, Held};
 use crate::recent::Recent;
@@ -106,10 +107,7 @@ pub(crate) fn read<T: DeserializeOwned>(
 }
 
 pub(crate) fn read_error(error: fjall::Error) -> StoreError {
-    match error {
-        fjall::Error::Io(error) => StoreError::unavailable(error),
-        error => StoreError::corrupt(error),
-    }
+    refusal(error).map_or_else(StoreError::corrupt, StoreError::unavailable)
 }
 
 fn parse<T: DeserializeOwned>(value: &[u8]) -> Result<T, StoreError> {

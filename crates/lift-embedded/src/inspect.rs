@@ -162,7 +162,7 @@ fn look(files: &Layout, now: Timestamp) -> Result<Inspection, OpenError> {
         report,
     };
     for guard in rows.prefix([layout::HEAD]) {
-        let (row, value) = guard.into_inner().map_err(|error| files.damage(error))?;
+        let (row, value) = guard.into_inner().map_err(|error| files.failed(error))?;
         match serde_json::from_slice::<Record>(&value) {
             Ok(record) if layout::parse_head(&row).as_ref() == Some(&record.key) => {
                 found.add(&record, now);
@@ -174,7 +174,7 @@ fn look(files: &Layout, now: Timestamp) -> Result<Inspection, OpenError> {
         }
     }
     for guard in rows.prefix([layout::IDEMPOTENCY]) {
-        guard.key().map_err(|error| files.damage(error))?;
+        guard.key().map_err(|error| files.failed(error))?;
         found.idempotency_keys += 1;
     }
     drop((rows, database));
@@ -225,7 +225,7 @@ pub fn compact(dir: &Path) -> Result<Compacted, OpenError> {
     let built = files.build(&unfinished, format, |new, new_rows| {
         fill(new, new_rows, rows.iter(), &mut || Ok(()))
     });
-    built.map_err(|error| files.damage(error))?;
+    built.map_err(|error| files.failed(error))?;
     drop((rows, database));
     let exchanged = Witness::open(&unfinished.join("witness"))
         .and_then(|witness| witness.restart(last))

@@ -129,7 +129,7 @@ pub(crate) fn open(dir: &Path, options: &Options) -> Result<Opened, OpenError> {
         mut report,
     } = recover(&files, options)?;
     report.created = created;
-    let (index, voided) = read_all(&rows, &mut report).map_err(|error| files.damage(error))?;
+    let (index, voided) = read_all(&rows, &mut report).map_err(|error| files.failed(error))?;
     let (index, failure) = (Mutex::new(index), OnceLock::new());
     let shared = Arc::new(Shared {
         rows,
@@ -143,13 +143,13 @@ pub(crate) fn open(dir: &Path, options: &Options) -> Result<Opened, OpenError> {
     if !voided.is_empty() {
         commit += 1;
         let written = shared.write(voided, commit, Reach::Disk);
-        written.map_err(|error| files.damage(error))?;
+        written.map_err(|error| files.failed(error))?;
     }
     // A commit that was lost may have been a request's first, and a later one have kept the record.
     let is_cut = report.commits_lost > 0 || !report.lost.is_empty();
     if format == Format::One || is_cut {
         let indexed = index_activity(&shared, &mut commit);
-        indexed.map_err(|error| files.damage(error))?;
+        indexed.map_err(|error| files.failed(error))?;
     }
     if format == Format::One {
         files.renew_format().map_err(|error| files.error(error))?;
@@ -208,7 +208,7 @@ pub(crate) fn recover(files: &Layout, options: &Options) -> Result<Recovered, Op
     let mended = journal::mend(&files.database(), &files.damaged(), &mut report);
     let mended = mended.map_err(|error| files.error(error))?;
     let (database, rows) = open_database(files, options)?;
-    let last = last_commit(&rows).map_err(|error| files.damage(error))?;
+    let last = last_commit(&rows).map_err(|error| files.failed(error))?;
     let settled = mended.settle(witnessed.saturating_sub(last), &mut report);
     settled.map_err(|error| files.error(error))?;
     if witnessed > last {
@@ -218,7 +218,7 @@ pub(crate) fn recover(files: &Layout, options: &Options) -> Result<Recovered, Op
     match whole(&rows) {
         Ok(true) => {}
         Ok(false) => return Err(files.damage("a table has other rows forwards than backwards")),
-        Err(error) => return Err(files.damage(error)),
+        Err(error) => return Err(files.failed(error)),
     }
     Ok(Recovered {
         database,
@@ -251,8 +251,7 @@ pub(crate) fn open_database(
     }));
     match opened {
         Ok(Ok(opened)) => Ok(opened),
-        Ok(Err(fjall::Error::Locked)) => Err(files.in_use()),
-        Ok(Err(error)) => Err(files.damage(error)),
+        Ok(Err(error)) => Err(files.failed(error)),
         Err(_panic) => Err(files.damage("the database found its files inconsistent")),
     }
 }
