@@ -37,68 +37,150 @@ impl Host {
     }
 }
 
-/// Runs all scenarios of a host, or those that are named; `short` takes the short ones. The task's own name comes first.
-pub(crate) fn run(mut words: impl Iterator<Item = String>) -> Result<(), String> {
-    let host = match words.next().as_deref() {
-        Some("load-aws") => Host::Lambda,
-        _ => Host::Machine,
+/// A `bootstrap` that someone else built, under the same scenarios.
+struct Baseline {
+    name: String,
+    bootstrap: PathBuf,
+}
+
+/// What was asked for.
+struct Asked {
+    host: Host,
+    is_short: bool,
+    /// All of them where none is named.
+    scenarios: Vec<String>,
+    baseline: Option<Baseline>,
+}
+
+/// Reads the words of the command line; the task's own name comes first.
+fn asked(mut words: impl Iterator<Item = String>) -> Result<Asked, String> {
+    let mut asked = Asked {
+        host: match words.next().as_deref() {
+            Some("load-aws") => Host::Lambda,
+            _ => Host::Machine,
+        },
+        is_short: false,
+        scenarios: Vec::new(),
+        baseline: None,
     };
-    let (short, named): (Vec<_>, Vec<_>) = words.partition(|word| word == "short");
-    let (from, to) = if short.is_empty() {
-        (host.scenarios().to_owned(), PathBuf::from(REPORTS))
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "short" => asked.is_short = true,
+            "--baseline" if asked.host == Host::Lambda => {
+                let given = words.next().unwrap_or_default();
+                asked.baseline = Some(baseline(&given)?);
+            }
+            _ if word.starts_with('-') => return Err(format!("`{word}` is not known here")),
+            _ => asked.scenarios.push(word),
+        }
+    }
+    Ok(asked)
+}
+
+fn baseline(given: &str) -> Result<Baseline, String> {
+    let Some((name, path)) = given.split_once('=').filter(|(name, _)| !name.is_empty()) else {
+        return Err(format!("--baseline takes NAME=PATH, not `{given}`"));
+    };
+    Ok(Baseline {
+        name: name.to_owned(),
+        bootstrap: fs::canonicalize(path).map_err(|error| format!("{path}: {error}"))?,
+    })
+}
+
+/// Runs the scenarios that the words name.
+pub(crate) fn run(words: impl Iterator<Item = String>) -> Result<(), String> {
+    let asked = asked(words)?;
+    let host = asked.host;
+    let kept_by_cargo = target()?.join("reports");
+    let (from, to) = if asked.is_short {
+        (host.scenarios().join("short"), kept_by_cargo.clone())
     } else {
-        (host.scenarios().join("short"), target()?.join("reports"))
+        (host.scenarios().to_owned(), PathBuf::from(REPORTS))
     };
     let mut scenarios = scenarios(&from)?;
-    scenarios.retain(|(name, _)| named.is_empty() || named.contains(name));
+    scenarios.retain(|(name, _)| asked.scenarios.is_empty() || asked.scenarios.contains(name));
     if scenarios.is_empty() {
         return Err(format!("`{}` has none of these scenarios", from.display()));
     }
-    let io = |error: std::io::Error| format!("{}: {error}", to.display());
-    fs::create_dir_all(&to).map_err(io)?;
+    for folder in [&to, &kept_by_cargo] {
+        fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    }
     let built = build(host)?;
     let path = path(&built)?;
-    let environment = [
-        ("PATH", path.as_str()),
-        ("LAMBDA_BOOTSTRAP", &built.bootstrap.to_string_lossy()),
-    ];
-    let over = match host {
-        Host::Machine => "",
-        Host::Lambda => {
-            // Short runs ask nothing of it.
-            if short.is_empty() {
-                run_with("lambda_host ceiling", &environment)?;
-            }
-            "lambda_host over "
-        }
+    let ours = On {
+        host,
+        path: &path,
+        bootstrap: &built.bootstrap,
     };
+    // Short runs ask nothing of it.
+    if host == Host::Lambda && !asked.is_short {
+        run_with("lambda_host ceiling", &[("PATH", &path)])?;
+    }
     let mut failed = Vec::new();
     for (name, scenario) in &scenarios {
         let report = to.join(format!("{}-{name}", host.name()));
-        let report = report.display();
-        let done = run_with(
-            &format!(
-                "{over}lift load {} --report {report}.json --report {report}.html",
-                scenario.display()
-            ),
-            &environment,
-        );
-        if let Err(error) = done {
+        if let Err(error) = ours.put(scenario, &report) {
             failed.push(error);
             continue;
         }
-        for ending in ["json", "html"] {
-            let file = format!("{report}.{ending}");
-            let bytes = fs::metadata(&file).map_err(io)?.len();
-            if bytes > REPORT_BYTES_MAX {
-                failed.push(format!("{file} has {bytes} bytes"));
-            }
+        let Some(baseline) = &asked.baseline else {
+            continue;
+        };
+        let theirs = On {
+            bootstrap: &baseline.bootstrap,
+            ..ours
+        };
+        let beside = kept_by_cargo.join(format!("{}-{name}", baseline.name));
+        // That a baseline breaks a threshold is a finding, and in the table.
+        if let Err(error) = theirs.put(scenario, &beside) {
+            eprintln!("{}: {error}", baseline.name);
+        }
+        let (before, now) = (beside.display(), report.display());
+        let compare = format!("lift report compare --baseline {before}.json --now {now}.json");
+        if let Err(error) = run_with(&compare, &[("PATH", &path)]) {
+            failed.push(error);
         }
     }
     if failed.is_empty() {
         Ok(())
     } else {
         Err(failed.join("\n"))
+    }
+}
+
+/// What a scenario is put on.
+#[derive(Clone, Copy)]
+struct On<'a> {
+    host: Host,
+    path: &'a str,
+    bootstrap: &'a Path,
+}
+
+impl On<'_> {
+    /// Runs one scenario; its reports are `report` with their endings.
+    fn put(&self, scenario: &Path, report: &Path) -> Result<(), String> {
+        let over = match self.host {
+            Host::Machine => "",
+            Host::Lambda => "lambda_host over ",
+        };
+        let (scenario, report) = (scenario.display(), report.display());
+        run_with(
+            &format!("{over}lift load {scenario} --report {report}.json --report {report}.html"),
+            &[
+                ("PATH", self.path),
+                ("LAMBDA_BOOTSTRAP", &self.bootstrap.to_string_lossy()),
+            ],
+        )?;
+        for ending in ["json", "html"] {
+            let file = format!("{report}.{ending}");
+            let bytes = fs::metadata(&file)
+                .map_err(|error| format!("{file}: {error}"))?
+                .len();
+            if bytes > REPORT_BYTES_MAX {
+                return Err(format!("{file} has {bytes} bytes"));
+            }
+        }
+        Ok(())
     }
 }
 
