@@ -282,6 +282,7 @@ impl Dev {
             endpoint: dynamodb.clone(),
             account: self.plan.account.clone(),
             failures: self.settings.state().join("failures"),
+            places: self.settings.state().join("streams"),
             speed: self.settings.speed,
             faults: streams::Faults {
                 duplicate: faults.per_mille(Fault::DuplicateRecords),

@@ -35,6 +35,8 @@ pub(super) enum Turn {
 /// A tumbling window that is open.
 #[derive(Debug)]
 pub(super) struct Window {
+    /// The number of its first record: without its state it is begun again there.
+    pub(super) first: String,
     start: Timestamp,
     pub(super) end: Timestamp,
     /// What the function returned last: JSON.
@@ -44,11 +46,13 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// The window that a moment is in: windows lie end to end from the epoch on.
-    pub(super) fn at(moment: Timestamp, length: Duration) -> Self {
+    /// The window that a record is in: windows lie end to end from the epoch on.
+    pub(super) fn of(record: &Record, length: Duration) -> Self {
+        let moment = record.arrived;
         let length_ms = u64::try_from(length.as_millis()).unwrap_or(u64::MAX).max(1);
         let start = moment.epoch_ms() - moment.epoch_ms() % length_ms;
         Self {
+            first: record.sequence.clone(),
             start: Timestamp::from_epoch_ms(start),
             end: Timestamp::from_epoch_ms(start) + length,
             state: "{}".into(),

@@ -77,20 +77,16 @@ pub(super) async fn open(
     struct Answer {
         shard_iterator: String,
     }
-    let body = match from {
-        From::TrimHorizon => {
-            json!({ "StreamArn": arn, "ShardId": shard, "ShardIteratorType": "TRIM_HORIZON" })
-        }
-        From::Latest => {
-            json!({ "StreamArn": arn, "ShardId": shard, "ShardIteratorType": "LATEST" })
-        }
-        From::After(number) => json!({
-            "StreamArn": arn,
-            "ShardId": shard,
-            "ShardIteratorType": "AFTER_SEQUENCE_NUMBER",
-            "SequenceNumber": number,
-        }),
+    let (of, number) = match from {
+        From::TrimHorizon => ("TRIM_HORIZON", None),
+        From::Latest => ("LATEST", None),
+        From::At(number) => ("AT_SEQUENCE_NUMBER", Some(number)),
+        From::After(number) => ("AFTER_SEQUENCE_NUMBER", Some(number)),
     };
+    let mut body = json!({ "StreamArn": arn, "ShardId": shard, "ShardIteratorType": of });
+    if let (Some(number), Some(body)) = (number, body.as_object_mut()) {
+        body.insert("SequenceNumber".to_owned(), number.as_str().into());
+    }
     let answer: Answer = call(client, "GetShardIterator", &body).await?;
     Ok(answer.shard_iterator)
 }

@@ -87,6 +87,19 @@ impl Lane {
         resting && self.waiting.is_empty() && self.window.is_none()
     }
 
+    /// The numbers of the records that are not dealt with, and of the first of an open window.
+    pub(super) fn undone(&self) -> impl Iterator<Item = &String> {
+        let doing = match &self.doing {
+            Doing::Nothing => None,
+            Doing::Running(batch) | Doing::Resting { batch, .. } => Some(batch),
+        };
+        let begun = doing.into_iter().chain(&self.parts);
+        let begun = begun.flat_map(|batch| batch.records.iter());
+        let waiting = self.waiting.iter().map(|(record, _)| record);
+        let window = self.window.iter().map(|window| &window.first);
+        window.chain(begun.chain(waiting).map(|record| &record.sequence))
+    }
+
     /// When [`Self::advance`] has something to do although nothing else happens.
     pub(super) fn wake(&self, rules: &Rules) -> Option<Timestamp> {
         match &self.doing {
@@ -254,9 +267,9 @@ impl Lane {
             let ready = self.is_ready(now, rules, supply, self.waiting.len());
             return ready.then(|| self.take(rules.batch_size, Turn::Plain));
         };
-        let front = self.waiting.front().map(|(record, _)| record.arrived);
         if self.window.is_none() {
-            self.window = front.map(|arrived| Window::at(arrived, length));
+            let front = self.waiting.front();
+            self.window = front.map(|(record, _)| Window::of(record, length));
         }
         let window = self.window.as_ref()?;
         let inside = self.waiting.iter().take(rules.batch_size);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lift_gateway::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::InvokeFailed;
 use super::failure::Failure;
@@ -45,12 +46,14 @@ pub enum ShardState {
 }
 
 /// Where a shard's reading begins.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum From {
     /// At its oldest record.
     TrimHorizon,
     /// After its newest record.
     Latest,
+    /// At this sequence number.
+    At(String),
     /// After this sequence number.
     After(String),
 }
@@ -158,6 +161,8 @@ pub struct Mapping {
     dice: Dice,
     listing: Listing,
     shards: BTreeMap<String, Reader>,
+    /// Where shards are begun that were read before.
+    places: BTreeMap<String, From>,
 }
 
 #[derive(Debug)]
@@ -179,7 +184,25 @@ impl Mapping {
             dice: Dice::new(faults),
             listing: Listing::First(Timestamp::default()),
             shards: BTreeMap::new(),
+            places: BTreeMap::new(),
         }
+    }
+
+    /// Goes on where a mapping of the same stream was ([`Self::places`]); it starts as it is told to
+    /// if there are none.
+    #[must_use]
+    pub fn resume(mut self, places: BTreeMap<String, From>) -> Self {
+        self.places = places;
+        self
+    }
+
+    /// Each shard's place up to which all is dealt with; none before the shards are listed.
+    #[must_use]
+    pub fn places(&self) -> BTreeMap<String, From> {
+        let shards = self.shards.iter();
+        shards
+            .map(|(id, reader)| (id.clone(), reader.place()))
+            .collect()
     }
 
     /// What follows from what happened. Begins with [`Input::Tick`].
@@ -252,23 +275,26 @@ impl Mapping {
     fn listed(&mut self, now: Timestamp, shards: Vec<Shard>) {
         let first = matches!(self.listing, Listing::FirstAsked | Listing::First(_));
         let listed: Vec<String> = shards.iter().map(|shard| shard.id.clone()).collect();
+        // What has come to the stream since it was read is new, as what comes after the first list.
+        let is_new = first && self.places.is_empty();
         for shard in shards {
-            let latest = first && self.rules.start == Start::Latest;
+            let start = match self.rules.start {
+                Start::Latest if is_new => From::Latest,
+                Start::Latest | Start::TrimHorizon => From::TrimHorizon,
+            };
+            let from = self.places.remove(&shard.id).unwrap_or(start);
             self.shards.entry(shard.id).or_insert_with(|| Reader {
                 parent: shard.parent,
-                from: if latest {
-                    From::Latest
-                } else {
-                    From::TrimHorizon
-                },
                 reading: match shard.state {
                     // All that it has is older than the mapping.
-                    ShardState::Closed if latest => Reading::Over,
+                    ShardState::Closed if from == From::Latest => Reading::Over,
                     ShardState::Closed | ShardState::Open => Reading::Waiting,
                 },
+                from,
                 lanes: (0..self.rules.lanes).map(|_| Lane::default()).collect(),
             });
         }
+        self.places.clear();
         // A finished shard stays for its children until the stream forgets it.
         self.shards
             .retain(|id, reader| !reader.is_finished() || listed.contains(id));

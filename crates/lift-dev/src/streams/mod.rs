@@ -13,6 +13,7 @@ mod answer;
 pub mod failure;
 mod faults;
 mod calls;
+mod kept;
 mod run;
 
 pub use faults::Faults;

@@ -48,6 +48,18 @@ impl Reader {
         matches!(self.reading, Reading::Over) && self.lanes.iter().all(Lane::is_drained)
     }
 
+    /// Where another reader of the shard would go on: at the oldest record that is not dealt with.
+    pub(super) fn place(&self) -> From {
+        // Numbers have up to 40 digits, and DynamoDB Local's have zeros before them.
+        let digits = |number: &&String| {
+            let digits = number.trim_start_matches('0');
+            (digits.len(), digits.to_owned())
+        };
+        let undone = self.lanes.iter().flat_map(Lane::undone);
+        let oldest = undone.min_by_key(digits);
+        oldest.map_or_else(|| self.from.clone(), |oldest| From::At(oldest.clone()))
+    }
+
     fn has_room(&self, rules: &Rules) -> bool {
         let loads = self.lanes.iter().map(Lane::load);
         let (records, bytes) = loads.fold((0, 0), |sum, load| (sum.0 + load.0, sum.1 + load.1));

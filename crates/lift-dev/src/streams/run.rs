@@ -4,7 +4,7 @@ use std::io;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -19,6 +19,7 @@ use super::calls;
 use super::failure::{Context, Failure};
 use super::faults::Faults;
 use super::filter::PatternError;
+use super::kept::Kept;
 use super::mapping::{Action, From, Input, Mapping, Unread};
 use super::record::Origin;
 use super::rules::Rules;
@@ -29,6 +30,9 @@ use crate::plan;
 
 /// How often a table is asked for its stream that has none.
 const STREAM_EVERY: Duration = Duration::from_secs(2);
+/// How often it is written down how far a stream was dealt with: what was after it, a killed process
+/// deals with again.
+const KEEP_EVERY: Duration = Duration::from_millis(100);
 
 /// What a mapping needs beside itself.
 #[derive(Clone, Debug)]
@@ -39,6 +43,8 @@ pub struct Settings {
     pub account: String,
     /// The directory of on-failure destinations: `NAME.jsonl` for an ARN that ends in `NAME`.
     pub failures: PathBuf,
+    /// The directory that says how far each stream was dealt with: `MAPPING.json`, by its logical id.
+    pub places: PathBuf,
     /// How many times as fast time passes for ages, windows and backoff.
     pub speed: NonZeroU32,
     /// What goes wrong on purpose.
@@ -98,20 +104,20 @@ where
         invoke,
         troubled: AtomicBool::new(false),
     };
-    let all = async {
-        loop {
-            let arn = shell.stream().await?;
-            shell.follow(rules.clone(), arn).await;
-            // The table was made anew: all that is in its stream is new.
-            feed.notice(format!(
-                "the stream of table `{}` is gone; waiting for another",
-                mapping.table
-            ));
-            rules.start = plan::Start::TrimHorizon;
-            sleep(STREAM_EVERY).await;
+    while let Some(arn) = shutdown.run_until_cancelled(shell.stream()).await {
+        shell.follow(rules.clone(), arn?, &shutdown).await;
+        if shutdown.is_cancelled() {
+            break;
         }
-    };
-    shutdown.run_until_cancelled(all).await.unwrap_or(Ok(()))
+        // The table was made anew: all that is in its stream is new.
+        feed.notice(format!(
+            "the stream of table `{}` is gone; waiting for another",
+            mapping.table
+        ));
+        rules.start = plan::Start::TrimHorizon;
+        shutdown.run_until_cancelled(sleep(STREAM_EVERY)).await;
+    }
+    Ok(())
 }
 
 fn rules(mapping: &plan::Mapping, settings: &Settings) -> Result<Rules, RunError> {
@@ -185,13 +191,16 @@ where
         }
     }
 
-    /// Reads one stream until it is gone.
-    async fn follow(&self, rules: Rules, arn: String) {
+    /// Reads one stream until it is gone, or the shutdown.
+    async fn follow(&self, rules: Rules, arn: String, shutdown: &CancellationToken) {
         let origin = Origin {
             region: self.settings.endpoint.region().to_owned(),
             arn: arn.clone(),
         };
-        let mut mapping = Mapping::new(rules, arn, self.settings.faults);
+        let path = format!("{}.json", self.mapping.logical_id);
+        let mut kept = Kept::read(self.settings.places.join(path), &arn).await;
+        let mut keep_at = Instant::now();
+        let mut mapping = Mapping::new(rules, arn, self.settings.faults).resume(kept.places());
         // Bounded by the rules: a listing, a call a shard, an invocation a lane.
         let mut work = FuturesUnordered::new();
         let mut input = Input::Tick;
@@ -200,6 +209,10 @@ where
                 if let Some(call) = self.told(action, &origin).await {
                     work.push(self.perform(call, &origin));
                 }
+            }
+            if keep_at <= Instant::now() {
+                self.keep(&mut kept, &mapping).await;
+                keep_at = Instant::now() + KEEP_EVERY;
             }
             // At most: the wall clock may be set back.
             let pause = mapping.wake().map(|at| at.since(wall_clock()));
@@ -210,7 +223,16 @@ where
                     Done::Gone => return,
                 },
                 () = sleep(pause) => Input::Tick,
+                () = shutdown.cancelled() => return self.keep(&mut kept, &mapping).await,
             };
+        }
+    }
+
+    async fn keep(&self, kept: &mut Kept, mapping: &Mapping) {
+        if let Err(error) = kept.write(mapping.places()).await {
+            let directory = self.settings.places.display();
+            let text = format!("`{directory}` cannot be written: {error}");
+            self.feed.problem(text);
         }
     }
 
@@ -341,7 +363,8 @@ where
 fn unread(error: &Error) -> Unread {
     if error.is("ExpiredIteratorException") {
         Unread::Expired
-    } else if error.is("TrimmedDataAccessException") {
+    } else if error.is("TrimmedDataAccessException") || error.is("ValidationException") {
+        // The second where a place that was kept is none of this shard's.
         Unread::Trimmed
     } else {
         Unread::Failed

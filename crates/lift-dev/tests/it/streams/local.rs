@@ -1,6 +1,7 @@
 //! A real stream: writes to DynamoDB Local arrive at the function as Lambda's events.
 
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -89,6 +90,7 @@ async fn writes_after_the_latest_arrive_in_order_and_poison_goes_to_the_file() {
         endpoint: client.clone(),
         account: "123456789012".to_owned(),
         failures: directory.path().join("failures"),
+        places: directory.path().join("streams"),
         speed: NonZeroU32::MIN,
         faults: Faults::default(),
         iterator_age,
@@ -233,6 +235,7 @@ async fn a_wrong_pattern_ends_the_mapping_before_anything_is_read() {
         endpoint: Client::new("http://127.0.0.1:9", "eu-west-1", credentials).unwrap(),
         account: "123456789012".to_owned(),
         failures: std::path::PathBuf::new(),
+        places: std::path::PathBuf::new(),
         speed: NonZeroU32::MIN,
         faults: Faults::default(),
         iterator_age: watch::channel(Duration::ZERO).0,
@@ -251,4 +254,81 @@ async fn a_wrong_pattern_ends_the_mapping_before_anything_is_read() {
         matches!(result, Err(RunError::Pattern { .. })),
         "{result:?}"
     );
+}
+
+/// Runs a mapping until the items that are wanted came, in their order, and are dealt with.
+async fn items(local: &Client, state: &Path, wanted: &[&str]) {
+    let settings = Settings {
+        endpoint: local.clone(),
+        account: "123456789012".to_owned(),
+        failures: state.join("failures"),
+        places: state.join("streams"),
+        speed: NonZeroU32::MIN,
+        faults: Faults::default(),
+        iterator_age: watch::Sender::default(),
+        opened: watch::Sender::default(),
+    };
+    let mapping = plan::Mapping {
+        table: "items".to_owned(),
+        ..mapping()
+    };
+    let (feed, mut entries) = Feed::new();
+    let (seen, mut items) = mpsc::channel(100);
+    let invoke = move |event: Bytes| {
+        let seen = seen.clone();
+        async move {
+            let event: Value = serde_json::from_slice(&event).unwrap();
+            for record in event["Records"].as_array().unwrap() {
+                let key = record["dynamodb"]["Keys"]["pk"]["S"].as_str().unwrap();
+                seen.send(key.to_owned()).await.unwrap();
+            }
+            Ok(Bytes::from_static(b"null"))
+        }
+    };
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn({
+        let shutdown = shutdown.clone();
+        async move { run(&mapping, settings, feed, invoke, shutdown).await }
+    });
+    for wanted in wanted {
+        let item = timeout(DEADLINE, items.recv()).await.unwrap().unwrap();
+        assert_eq!(item, *wanted);
+    }
+    let mut dealt = 0;
+    while dealt < wanted.len() {
+        let entry = timeout(DEADLINE, entries.recv()).await.unwrap().unwrap();
+        if let Entry::Batch { records, .. } = entry.entry {
+            dealt += usize::try_from(records).unwrap();
+        }
+    }
+    shutdown.cancel();
+    timeout(DEADLINE, running).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_is_read_on_where_it_was_when_the_process_ended() {
+    let Some(local) = start().await else {
+        return;
+    };
+    let client = local.client("eu-west-1").unwrap();
+    tables::make(&client, &table()).await.unwrap();
+    let state = tempfile::tempdir().unwrap();
+    put(&client, "a", 1).await;
+    put(&client, "b", 1).await;
+    items(&client, state.path(), &["a", "b"]).await;
+    put(&client, "c", 1).await;
+    items(&client, state.path(), &["c"]).await;
+
+    // A place that the stream does not have, and what is no file of places: from the start.
+    let path = state.path().join("streams/Mapping.json");
+    let kept = std::fs::read_to_string(&path).unwrap();
+    let mut places: Value = serde_json::from_str(&kept).unwrap();
+    for place in places["shards"].as_object_mut().unwrap().values_mut() {
+        *place = json!({ "At": "not a number" });
+    }
+    for odd in [places.to_string(), "{".to_owned()] {
+        std::fs::write(&path, odd).unwrap();
+        items(&client, state.path(), &["a", "b", "c"]).await;
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), kept);
+    }
 }

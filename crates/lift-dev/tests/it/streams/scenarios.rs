@@ -367,3 +367,50 @@ fn latest_begins_after_what_is_there_and_misses_nothing_after_that() {
     let seen: Vec<_> = seen.iter().flat_map(|call| numbers(&call.event)).collect();
     assert_eq!(seen, [3, 4]);
 }
+
+#[test]
+fn a_mapping_that_was_killed_goes_on_at_the_oldest_record_that_is_not_dealt_with() {
+    let two_lanes = plan::Mapping {
+        batch_size: 1,
+        parallelization: 2,
+        ..mapping()
+    };
+    let windows = plan::Mapping {
+        tumbling_window: Some(Duration::from_secs(10)),
+        ..mapping()
+    };
+    let latest = plan::Mapping {
+        start: Start::Latest,
+        ..mapping()
+    };
+    // Records 1 to 3 lie there, and the function is at this one when the process is killed; 4 comes before the next.
+    for (name, mapping, at, again) in [
+        ("all is dealt with", &mapping(), None, vec![4]),
+        ("one runs", &two_lanes, Some(3), vec![3, 4]),
+        ("one lane is ahead", &two_lanes, Some(2), vec![2, 3, 4]),
+        ("a window is open", &windows, None, vec![1, 2, 3, 4]),
+        ("nothing was read: the latest again", &latest, None, vec![]),
+    ] {
+        let records = (1..=3).map(|number| record(number, number % 2, NOW));
+        let open = stream("shard", None, ShardState::Open, records.collect());
+        let mut world = World::new(mapping, 1, Faults::default(), vec![open]);
+        loop {
+            let numbers_of = |call: &Call| numbers(&call.event);
+            let next = world
+                .running
+                .iter()
+                .position(|call| at.is_none_or(|at| !numbers_of(call).contains(&at)));
+            match next.and_then(|next| world.running.remove(next)) {
+                Some(call) => world.answer(&call, ok("{}")),
+                None if world.pass(Duration::from_secs(5)) => {}
+                None => break,
+            }
+        }
+        world.restart(mapping, Faults::default());
+        world.streams[0].records.push(record(4, 1, NOW));
+        let calls = world.run(Duration::from_secs(60), |_| ok("{}"));
+        let mut seen: Vec<_> = calls.iter().flat_map(|call| numbers(&call.event)).collect();
+        seen.sort_unstable();
+        assert_eq!(seen, again, "{name}");
+    }
+}

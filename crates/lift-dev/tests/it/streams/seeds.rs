@@ -59,6 +59,7 @@ fn check(seed: u64) {
         reorder: u16::try_from(random.below(2) * 500).unwrap(),
         seed,
     };
+    let restarts = random.below(2) == 0;
     let mut written: Vec<_> = (1..=RECORDS)
         .map(|number| {
             record(
@@ -81,6 +82,9 @@ fn check(seed: u64) {
     let mut finished: BTreeSet<u64> = BTreeSet::new();
     let until = Duration::from_secs(100_000);
     while finished.len() < key.len() {
+        if restarts && random.below(40) == 0 {
+            world.restart(&mapping, faults);
+        }
         // In any order, but time goes on only while something may still come.
         if !world.running.is_empty() && (random.below(3) > 0 || !world.pass(until)) {
             let at = usize::try_from(random.below(world.running.len() as u64)).unwrap();

@@ -1,6 +1,6 @@
 //! In: shards with records, and a function. Out: what a mapping's rules did with them, in virtual time.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -98,6 +98,11 @@ pub(crate) fn stream(
     }
 }
 
+fn place(records: &[Record], number: &str) -> usize {
+    let mut sequences = records.iter().map(|record| &record.sequence);
+    sequences.position(|sequence| sequence == number).unwrap()
+}
+
 pub(crate) struct World {
     pub(crate) now: Timestamp,
     pub(crate) streams: Vec<Stream>,
@@ -107,6 +112,8 @@ pub(crate) struct World {
     /// Reads and listings, done at the next step.
     waiting: VecDeque<Action>,
     pub(crate) given_up: Vec<Failure>,
+    /// The places of the last mapping that had some.
+    kept: BTreeMap<String, From>,
 }
 
 impl World {
@@ -124,6 +131,7 @@ impl World {
             running: VecDeque::new(),
             waiting: VecDeque::new(),
             given_up: Vec::new(),
+            kept: BTreeMap::new(),
         };
         world.feed(Input::Tick);
         world
@@ -175,13 +183,8 @@ impl World {
                 let at = match from {
                     From::TrimHorizon => 0,
                     From::Latest => written.count(),
-                    From::After(number) => {
-                        records
-                            .iter()
-                            .position(|record| record.sequence == number)
-                            .unwrap()
-                            + 1
-                    }
+                    From::At(number) => place(records, &number),
+                    From::After(number) => place(records, &number) + 1,
                 };
                 Input::Opened {
                     shard,
@@ -208,6 +211,19 @@ impl World {
         };
         self.feed(input);
         true
+    }
+
+    /// The process is killed and started again: what ran is gone, and the places are what was kept.
+    pub(crate) fn restart(&mut self, mapping: &plan::Mapping, faults: Faults) {
+        let rules = Rules::new(mapping, NonZeroU32::MIN).unwrap();
+        let places = self.rules.places();
+        if !places.is_empty() {
+            self.kept = places;
+        }
+        self.rules = Mapping::new(rules, "arn:stream", faults).resume(self.kept.clone());
+        self.running.clear();
+        self.waiting.clear();
+        self.feed(Input::Tick);
     }
 
     pub(crate) fn answer(&mut self, call: &Call, result: Answer) {
