@@ -2,6 +2,7 @@
 
 use super::lane::Again;
 use super::record::Record;
+use crate::faults::{GAMMA, mix};
 
 /// What goes wrong with records on purpose, in thousandths; the seed makes it the same every time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,7 +15,7 @@ pub struct Faults {
     pub seed: u64,
 }
 
-/// Faults as they go on: splitmix64.
+/// Faults as they go on.
 #[derive(Clone, Debug)]
 pub(super) struct Dice {
     faults: Faults,
@@ -52,9 +53,8 @@ impl Dice {
         if chance == 0 {
             return false;
         }
-        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.state ^ (self.state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) % 1000 < chance.into()
+        let drawn = mix(self.state);
+        self.state = self.state.wrapping_add(GAMMA);
+        drawn % 1000 < chance.into()
     }
 }
