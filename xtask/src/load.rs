@@ -1,6 +1,7 @@
 //! Scenarios come in; each puts its load on its host, one after the other, and leaves its report in `docs/reports/`.
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
@@ -13,7 +14,7 @@ const REPORTS: &str = "docs/reports";
 const REPORT_BYTES_MAX: u64 = 1_000_000;
 
 /// What the load is put on.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Host {
     /// `streamer`, on one machine.
     Machine,
@@ -38,18 +39,20 @@ impl Host {
 }
 
 /// A `bootstrap` that someone else built, under the same scenarios.
+#[derive(Debug, PartialEq, Eq)]
 struct Baseline {
     name: String,
     bootstrap: PathBuf,
 }
 
 /// What was asked for.
+#[derive(Debug, PartialEq, Eq)]
 struct Asked {
     host: Host,
     is_short: bool,
     /// All of them where none is named.
     scenarios: Vec<String>,
-    baseline: Option<Baseline>,
+    baselines: Vec<Baseline>,
 }
 
 /// Reads the words of the command line; the task's own name comes first.
@@ -61,14 +64,14 @@ fn asked(mut words: impl Iterator<Item = String>) -> Result<Asked, String> {
         },
         is_short: false,
         scenarios: Vec::new(),
-        baseline: None,
+        baselines: Vec::new(),
     };
     while let Some(word) = words.next() {
         match word.as_str() {
             "short" => asked.is_short = true,
             "--baseline" if asked.host == Host::Lambda => {
                 let given = words.next().unwrap_or_default();
-                asked.baseline = Some(baseline(&given)?);
+                asked.baselines.push(baseline(&given)?);
             }
             _ if word.starts_with('-') => return Err(format!("`{word}` is not known here")),
             _ => asked.scenarios.push(word),
@@ -77,9 +80,16 @@ fn asked(mut words: impl Iterator<Item = String>) -> Result<Asked, String> {
     Ok(asked)
 }
 
+/// The name is a part of its reports' names, which ours have from their host.
 fn baseline(given: &str) -> Result<Baseline, String> {
-    let Some((name, path)) = given.split_once('=').filter(|(name, _)| !name.is_empty()) else {
-        return Err(format!("--baseline takes NAME=PATH, not `{given}`"));
+    let is_name = |name: &str| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        !name.is_empty() && name.bytes().all(plain) && name != Host::Lambda.name()
+    };
+    let Some((name, path)) = given.split_once('=').filter(|(name, _)| is_name(name)) else {
+        return Err(format!(
+            "--baseline takes NAME=PATH, a NAME of letters, digits and `-` that is not `lambda`; not `{given}`"
+        ));
     };
     Ok(Baseline {
         name: name.to_owned(),
@@ -91,20 +101,19 @@ fn baseline(given: &str) -> Result<Baseline, String> {
 pub(crate) fn run(words: impl Iterator<Item = String>) -> Result<(), String> {
     let asked = asked(words)?;
     let host = asked.host;
-    let kept_by_cargo = target()?.join("reports");
-    let (from, to) = if asked.is_short {
-        (host.scenarios().join("short"), kept_by_cargo.clone())
+    let from = if asked.is_short {
+        host.scenarios().join("short")
     } else {
-        (host.scenarios().to_owned(), PathBuf::from(REPORTS))
+        host.scenarios().to_owned()
     };
-    let mut scenarios = scenarios(&from)?;
-    scenarios.retain(|(name, _)| asked.scenarios.is_empty() || asked.scenarios.contains(name));
-    if scenarios.is_empty() {
-        return Err(format!("`{}` has none of these scenarios", from.display()));
-    }
-    for folder in [&to, &kept_by_cargo] {
-        fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    }
+    // What is kept is ours alone, and of all that the machine has.
+    let to = if asked.is_short || !asked.baselines.is_empty() {
+        target()?.join("reports")
+    } else {
+        PathBuf::from(REPORTS)
+    };
+    let scenarios = chosen(scenarios(&from)?, &asked.scenarios, &from)?;
+    fs::create_dir_all(&to).map_err(|error| format!("{}: {error}", to.display()))?;
     let built = build(host)?;
     let path = path(&built)?;
     let ours = On {
@@ -119,26 +128,20 @@ pub(crate) fn run(words: impl Iterator<Item = String>) -> Result<(), String> {
     let mut failed = Vec::new();
     for (name, scenario) in &scenarios {
         let report = to.join(format!("{}-{name}", host.name()));
-        if let Err(error) = ours.put(scenario, &report) {
-            failed.push(error);
-            continue;
-        }
-        let Some(baseline) = &asked.baseline else {
-            continue;
-        };
-        let theirs = On {
-            bootstrap: &baseline.bootstrap,
-            ..ours
-        };
-        let beside = kept_by_cargo.join(format!("{}-{name}", baseline.name));
-        // That a baseline breaks a threshold is a finding, and in the table.
-        if let Err(error) = theirs.put(scenario, &beside) {
-            eprintln!("{}: {error}", baseline.name);
-        }
-        let (before, now) = (beside.display(), report.display());
-        let compare = format!("lift report compare --baseline {before}.json --now {now}.json");
-        if let Err(error) = run_with(&compare, &[("PATH", &path)]) {
-            failed.push(error);
+        failed.extend(ours.put(scenario, &report).err());
+        for baseline in &asked.baselines {
+            let theirs = On {
+                bootstrap: &baseline.bootstrap,
+                ..ours
+            };
+            let beside = to.join(format!("{}-{name}", baseline.name));
+            // That a baseline breaks a threshold is a finding, and in the table; without a report there is none.
+            if let Err(error) = theirs.put(scenario, &beside) {
+                eprintln!("{}: {error}", baseline.name);
+            }
+            let (before, now) = (beside.display(), report.display());
+            let compare = format!("lift report compare --baseline {before}.json --now {now}.json");
+            failed.extend(run_with(&compare, &[("PATH", &path)]).err());
         }
     }
     if failed.is_empty() {
@@ -146,6 +149,22 @@ pub(crate) fn run(words: impl Iterator<Item = String>) -> Result<(), String> {
     } else {
         Err(failed.join("\n"))
     }
+}
+
+/// Those that are named, or all; each name must be one.
+fn chosen(
+    mut scenarios: Vec<(String, PathBuf)>,
+    named: &[String],
+    folder: &Path,
+) -> Result<Vec<(String, PathBuf)>, String> {
+    let missing = named
+        .iter()
+        .find(|name| scenarios.iter().all(|(known, _)| known != *name));
+    if let Some(name) = missing {
+        return Err(format!("`{}` has no scenario `{name}`", folder.display()));
+    }
+    scenarios.retain(|(name, _)| named.is_empty() || named.contains(name));
+    Ok(scenarios)
 }
 
 /// What a scenario is put on.
@@ -157,27 +176,34 @@ struct On<'a> {
 }
 
 impl On<'_> {
-    /// Runs one scenario; its reports are `report` with their endings.
+    /// Runs one scenario; its reports are `report` with their endings, and of this run or none.
     fn put(&self, scenario: &Path, report: &Path) -> Result<(), String> {
         let over = match self.host {
             Host::Machine => "",
             Host::Lambda => "lambda_host over ",
         };
         let (scenario, report) = (scenario.display(), report.display());
+        let files = ["json", "html"].map(|ending| format!("{report}.{ending}"));
+        for file in &files {
+            match fs::remove_file(file) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(format!("{file}: {error}"));
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        let [json, html] = &files;
         run_with(
-            &format!("{over}lift load {scenario} --report {report}.json --report {report}.html"),
+            &format!("{over}lift load {scenario} --report {json} --report {html}"),
             &[
                 ("PATH", self.path),
                 ("LAMBDA_BOOTSTRAP", &self.bootstrap.to_string_lossy()),
             ],
         )?;
-        for ending in ["json", "html"] {
-            let file = format!("{report}.{ending}");
-            let bytes = fs::metadata(&file)
-                .map_err(|error| format!("{file}: {error}"))?
-                .len();
-            if bytes > REPORT_BYTES_MAX {
-                return Err(format!("{file} has {bytes} bytes"));
+        for file in &files {
+            let written = fs::metadata(file).map_err(|error| format!("{file}: {error}"))?;
+            if written.len() > REPORT_BYTES_MAX {
+                return Err(format!("{file} has {} bytes", written.len()));
             }
         }
         Ok(())
@@ -261,4 +287,47 @@ fn path(built: &Built) -> Result<String, String> {
     let joined = env::join_paths(all).map_err(|error| format!("PATH: {error}"))?;
     let text = OsString::into_string(joined);
     text.map_err(|odd| format!("PATH is no text: {}", odd.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Result<Asked, String> {
+        asked(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn a_load_names_its_host_its_scenarios_and_its_baselines() {
+        let all = words("load").unwrap();
+        assert_eq!((all.host, all.is_short), (Host::Machine, false));
+        assert!(all.scenarios.is_empty() && all.baselines.is_empty());
+        let some = words("load-aws short jitter workers --baseline a=. --baseline b-2=.").unwrap();
+        assert_eq!((some.host, some.is_short), (Host::Lambda, true));
+        assert_eq!(some.scenarios, ["jitter", "workers"]);
+        let names: Vec<_> = some.baselines.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!(names, ["a", "b-2"]);
+        assert!(some.baselines.iter().all(|one| one.bootstrap.is_absolute()));
+    }
+
+    #[test]
+    fn what_a_load_does_not_know_is_refused() {
+        for (line, text) in [
+            ("load --baseline a=.", "`--baseline` is not known here"),
+            ("load-aws --fast", "`--fast` is not known here"),
+            ("load-aws --baseline", "NAME=PATH"),
+            ("load-aws --baseline =.", "NAME=PATH"),
+            ("load-aws --baseline lambda=.", "NAME=PATH"),
+            ("load-aws --baseline ../a=.", "NAME=PATH"),
+            ("load-aws --baseline a=/is/not/there", "/is/not/there: "),
+        ] {
+            let error = words(line).unwrap_err();
+            assert!(error.contains(text), "{line}: {error}");
+        }
+        let known = vec![("jitter".to_owned(), PathBuf::from("jitter.yaml"))];
+        let named = ["jitter".to_owned(), "jiter".to_owned()];
+        let error = chosen(known.clone(), &named, Path::new("scenarios")).unwrap_err();
+        assert_eq!(error, "`scenarios` has no scenario `jiter`");
+        assert_eq!(chosen(known.clone(), &[], Path::new("")).unwrap(), known);
+    }
 }

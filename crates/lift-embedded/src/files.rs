@@ -111,6 +111,15 @@ impl Layout {
         }
     }
 
+    /// Why [`Self::build`] came to no end. What it writes is new: an error of a file is none of what lies there, and
+    /// what it reads of another store fails as that database does.
+    pub(crate) fn not_built(&self, error: fjall::Error) -> OpenError {
+        match error {
+            fjall::Error::Io(error) => self.error(error),
+            error => self.failed(error),
+        }
+    }
+
     pub(crate) fn in_use(&self) -> OpenError {
         OpenError::InUse {
             dir: self.dir.clone(),
@@ -145,7 +154,7 @@ impl Layout {
             return Ok(false);
         }
         let built = self.build(&unfinished, Format::Two, fill);
-        built.map_err(|error| self.failed(error))?;
+        built.map_err(|error| self.not_built(error))?;
         let moved = fs::rename(&unfinished, &store).and_then(|()| sync_dir(&self.dir));
         moved.map_err(|error| self.error(error))?;
         Ok(true)
@@ -218,9 +227,11 @@ impl Layout {
     }
 }
 
-/// What the machine refused: a disk that is full or fails, rights or a limit. Every other error, which
-/// comes back, is of what lies in the files.
-pub(crate) fn refusal(error: fjall::Error) -> Result<io::Error, fjall::Error> {
+/// What the machine refused of a database: a disk that is full or fails, rights or a limit.
+///
+/// # Errors
+/// Every other error, which is of what lies in the files.
+pub fn refusal(error: fjall::Error) -> Result<io::Error, fjall::Error> {
     use io::ErrorKind::{InvalidData, InvalidInput, NotFound, Other, UnexpectedEof};
     let of_files = [InvalidData, InvalidInput, NotFound, Other, UnexpectedEof];
     match error {
@@ -229,6 +240,8 @@ pub(crate) fn refusal(error: fjall::Error) -> Result<io::Error, fjall::Error> {
         {
             Ok(error)
         }
+        // A write failed before, and what it was of is not said; the log has it.
+        fjall::Error::Poisoned => Ok(io::Error::other("a write failed, and no other is taken")),
         error => Err(error),
     }
 }

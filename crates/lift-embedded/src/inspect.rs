@@ -225,7 +225,7 @@ pub fn compact(dir: &Path) -> Result<Compacted, OpenError> {
     let built = files.build(&unfinished, format, |new, new_rows| {
         fill(new, new_rows, rows.iter(), &mut || Ok(()))
     });
-    built.map_err(|error| files.failed(error))?;
+    built.map_err(|error| files.not_built(error))?;
     drop((rows, database));
     let exchanged = Witness::open(&unfinished.join("witness"))
         .and_then(|witness| witness.restart(last))

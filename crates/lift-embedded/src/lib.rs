@@ -34,6 +34,7 @@ mod inspect;
 mod tasks;
 
 pub use self::backup::{BackupError, Holder, backup};
+pub use self::files::refusal;
 pub use self::inspect::{Compacted, Counts, Inspection, compact, inspect};
 pub use self::manifest::damaged_tables;
 pub use self::open::{OpenError, Options};

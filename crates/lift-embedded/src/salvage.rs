@@ -39,7 +39,7 @@ pub(crate) fn salvage(dir: &Path) -> Result<Report, OpenError> {
         new_rows.insert(layout::COMMIT, last.to_be_bytes())?;
         new.persist(PersistMode::SyncAll)
     });
-    copied.map_err(|error| files.failed(error))?;
+    copied.map_err(|error| files.not_built(error))?;
     drop((rows, database));
     if report.records == 0 && !report.gaps.is_empty() {
         return Err(files.damage("no record can be read"));

@@ -23,20 +23,30 @@ struct Places {
 }
 
 impl Kept {
-    /// What the file says of this stream: nothing where there is none, or it is not ours.
-    pub(super) async fn read(path: PathBuf, stream: &str) -> Self {
-        let text = tokio::fs::read(&path).await.unwrap_or_default();
-        let places = serde_json::from_slice(&text)
-            .ok()
-            .filter(|places: &Places| places.stream == stream);
-        let nothing = || Places {
+    /// Of a stream that was never read.
+    pub(super) fn nothing(path: PathBuf, stream: &str) -> Self {
+        let places = Places {
             stream: stream.to_owned(),
             shards: BTreeMap::new(),
         };
-        Self {
-            path,
-            places: places.unwrap_or_else(nothing),
+        Self { path, places }
+    }
+
+    /// Reads what the file says of this stream, if there is one and it is of this stream.
+    ///
+    /// # Errors
+    /// If it cannot be read, or says nothing that is known.
+    pub(super) async fn read(&mut self) -> io::Result<()> {
+        let text = match tokio::fs::read(&self.path).await {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let places: Places = serde_json::from_slice(&text)?;
+        if places.stream == self.places.stream {
+            self.places = places;
         }
+        Ok(())
     }
 
     pub(super) fn places(&self) -> BTreeMap<String, From> {
@@ -46,18 +56,21 @@ impl Kept {
     /// Replaces what the file says, where that is something else.
     ///
     /// # Errors
-    /// If it cannot be written, which is then not tried again before the places change.
+    /// If it cannot be written.
     pub(super) async fn write(&mut self, shards: BTreeMap<String, From>) -> io::Result<()> {
         if shards.is_empty() || shards == self.places.shards {
             return Ok(());
         }
-        self.places.shards = shards;
-        let text = serde_json::to_vec(&self.places).map_err(io::Error::other)?;
+        let stream = self.places.stream.clone();
+        let places = Places { stream, shards };
+        let text = serde_json::to_vec(&places)?;
         let new = self.path.with_extension(std::process::id().to_string());
         if let Some(directory) = self.path.parent() {
             tokio::fs::create_dir_all(directory).await?;
         }
         tokio::fs::write(&new, text).await?;
-        tokio::fs::rename(&new, &self.path).await
+        tokio::fs::rename(&new, &self.path).await?;
+        self.places = places;
+        Ok(())
     }
 }

@@ -58,6 +58,12 @@ pub enum From {
     After(String),
 }
 
+impl From {
+    pub(super) fn is_numbered(&self) -> bool {
+        matches!(self, Self::At(_) | Self::After(_))
+    }
+}
+
 /// What happened.
 #[derive(Debug)]
 pub enum Input {

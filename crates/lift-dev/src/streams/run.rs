@@ -30,8 +30,8 @@ use crate::plan;
 
 /// How often a table is asked for its stream that has none.
 const STREAM_EVERY: Duration = Duration::from_secs(2);
-/// How often it is written down how far a stream was dealt with: what was after it, a killed process
-/// deals with again.
+/// It is written down how far a stream was dealt with at most this long after it went on: so much a
+/// killed process deals with again.
 const KEEP_EVERY: Duration = Duration::from_millis(100);
 
 /// What a mapping needs beside itself.
@@ -103,6 +103,7 @@ where
         feed: &feed,
         invoke,
         troubled: AtomicBool::new(false),
+        not_kept: AtomicBool::new(false),
     };
     while let Some(arn) = shutdown.run_until_cancelled(shell.stream()).await {
         shell.follow(rules.clone(), arn?, &shutdown).await;
@@ -134,6 +135,8 @@ struct Shell<'a, F> {
     invoke: F,
     /// A call failed, which was told, and none succeeded since.
     troubled: AtomicBool,
+    /// The places could not be written, which was told, and were not since.
+    not_kept: AtomicBool,
 }
 
 /// A call to the outside.
@@ -198,8 +201,11 @@ where
             arn: arn.clone(),
         };
         let path = format!("{}.json", self.mapping.logical_id);
-        let mut kept = Kept::read(self.settings.places.join(path), &arn).await;
-        let mut keep_at = Instant::now();
+        let mut kept = Kept::nothing(self.settings.places.join(path), &arn);
+        if let Err(error) = kept.read().await {
+            self.not_kept("read", &error);
+        }
+        let (mut keep_at, mut is_owed) = (Instant::now(), false);
         let mut mapping = Mapping::new(rules, arn, self.settings.faults).resume(kept.places());
         // Bounded by the rules: a listing, a call a shard, an invocation a lane.
         let mut work = FuturesUnordered::new();
@@ -210,13 +216,16 @@ where
                     work.push(self.perform(call, &origin));
                 }
             }
-            if keep_at <= Instant::now() {
+            if is_owed && keep_at <= Instant::now() {
                 self.keep(&mut kept, &mapping).await;
-                keep_at = Instant::now() + KEEP_EVERY;
+                (keep_at, is_owed) = (Instant::now() + KEEP_EVERY, false);
             }
             // At most: the wall clock may be set back.
             let pause = mapping.wake().map(|at| at.since(wall_clock()));
-            let pause = pause.unwrap_or(STREAM_EVERY).min(STREAM_EVERY);
+            let mut pause = pause.unwrap_or(STREAM_EVERY).min(STREAM_EVERY);
+            if is_owed {
+                pause = pause.min(keep_at.saturating_duration_since(Instant::now()));
+            }
             input = tokio::select! {
                 Some(done) = work.next() => match done {
                     Done::Input(input) => input,
@@ -225,15 +234,26 @@ where
                 () = sleep(pause) => Input::Tick,
                 () = shutdown.cancelled() => return self.keep(&mut kept, &mapping).await,
             };
+            is_owed |= !matches!(input, Input::Tick);
         }
     }
 
     async fn keep(&self, kept: &mut Kept, mapping: &Mapping) {
-        if let Err(error) = kept.write(mapping.places()).await {
-            let directory = self.settings.places.display();
-            let text = format!("`{directory}` cannot be written: {error}");
-            self.feed.problem(text);
+        let written = kept.write(mapping.places()).await;
+        let told = self.not_kept.swap(written.is_err(), Ordering::Relaxed);
+        if let Err(error) = written
+            && !told
+        {
+            self.not_kept("written", &error);
         }
+    }
+
+    fn not_kept(&self, what: &str, error: &io::Error) {
+        let directory = self.settings.places.display();
+        let id = &self.mapping.logical_id;
+        self.feed.problem(format!(
+            "`{directory}/{id}.json` cannot be {what}, which says where mapping `{id}` goes on: {error}"
+        ));
     }
 
     /// Tells what is only to be told; returns what is to be called.
@@ -313,6 +333,14 @@ where
                         self.settings.opened.send_modify(|opened| *opened += 1);
                         Done::Input(Input::Opened { shard, iterator })
                     }
+                    Err(error) if from.is_numbered() && error.is("ValidationException") => {
+                        let id = &self.mapping.logical_id;
+                        self.feed.notice(format!(
+                            "mapping `{id}` was at a record that the stream does not have; on at its oldest"
+                        ));
+                        let why = Unread::Trimmed;
+                        Done::Input(Input::Unread { shard, why })
+                    }
                     Err(error) => {
                         let why = unread(&error);
                         self.failed(&error, Input::Unread { shard, why })
@@ -363,8 +391,7 @@ where
 fn unread(error: &Error) -> Unread {
     if error.is("ExpiredIteratorException") {
         Unread::Expired
-    } else if error.is("TrimmedDataAccessException") || error.is("ValidationException") {
-        // The second where a place that was kept is none of this shard's.
+    } else if error.is("TrimmedDataAccessException") {
         Unread::Trimmed
     } else {
         Unread::Failed

@@ -160,6 +160,7 @@ async fn a_full_disk_is_no_damage() {
             open(&data).err(),
             inspect(&data, START).err(),
             compact(&data).err(),
+            EmbeddedTasks::salvage(&data).err(),
         ];
         for error in errors.into_iter().flatten() {
             let text = chain(&error);
@@ -171,6 +172,8 @@ async fn a_full_disk_is_no_damage() {
             refused += 1;
         }
         fs::remove_file(&filler).unwrap();
+        // What a salvage put aside.
+        let _ = fs::remove_dir_all(data.join("damaged"));
     }
     assert!(refused > 0, "a full disk refuses nothing");
     assert_eq!(open(&data).unwrap().report().records, 1);

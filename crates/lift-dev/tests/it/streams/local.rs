@@ -256,8 +256,18 @@ async fn a_wrong_pattern_ends_the_mapping_before_anything_is_read() {
     );
 }
 
+/// How a process ends.
+#[derive(Clone, Copy)]
+enum End {
+    Shutdown,
+    /// Once it has written down where it is.
+    Kill,
+}
+
 /// Runs a mapping until the items that are wanted came, in their order, and are dealt with.
-async fn items(local: &Client, state: &Path, wanted: &[&str]) {
+async fn items(local: &Client, state: &Path, wanted: &[&str], end: End) {
+    let path = state.join("streams/Mapping.json");
+    let before = std::fs::read_to_string(&path).unwrap_or_default();
     let settings = Settings {
         endpoint: local.clone(),
         account: "123456789012".to_owned(),
@@ -301,8 +311,24 @@ async fn items(local: &Client, state: &Path, wanted: &[&str]) {
             dealt += usize::try_from(records).unwrap();
         }
     }
-    shutdown.cancel();
-    timeout(DEADLINE, running).await.unwrap().unwrap().unwrap();
+    match end {
+        End::Shutdown => {
+            shutdown.cancel();
+            timeout(DEADLINE, running).await.unwrap().unwrap().unwrap();
+        }
+        End::Kill => {
+            // Behind the last record, not at it.
+            let is_kept = |places: &str| *places != before && places.contains("After");
+            let kept = async {
+                while !is_kept(&std::fs::read_to_string(&path).unwrap_or_default()) {
+                    tokio::task::yield_now().await;
+                }
+            };
+            timeout(DEADLINE, kept).await.unwrap();
+            running.abort();
+            assert!(running.await.unwrap_err().is_cancelled());
+        }
+    }
 }
 
 #[tokio::test]
@@ -315,9 +341,11 @@ async fn a_stream_is_read_on_where_it_was_when_the_process_ended() {
     let state = tempfile::tempdir().unwrap();
     put(&client, "a", 1).await;
     put(&client, "b", 1).await;
-    items(&client, state.path(), &["a", "b"]).await;
+    items(&client, state.path(), &["a", "b"], End::Shutdown).await;
     put(&client, "c", 1).await;
-    items(&client, state.path(), &["c"]).await;
+    items(&client, state.path(), &["c"], End::Kill).await;
+    put(&client, "d", 1).await;
+    items(&client, state.path(), &["d"], End::Shutdown).await;
 
     // A place that the stream does not have, and what is no file of places: from the start.
     let path = state.path().join("streams/Mapping.json");
@@ -328,7 +356,7 @@ async fn a_stream_is_read_on_where_it_was_when_the_process_ended() {
     }
     for odd in [places.to_string(), "{".to_owned()] {
         std::fs::write(&path, odd).unwrap();
-        items(&client, state.path(), &["a", "b", "c"]).await;
+        items(&client, state.path(), &["a", "b", "c", "d"], End::Shutdown).await;
         assert_eq!(std::fs::read_to_string(&path).unwrap(), kept);
     }
 }

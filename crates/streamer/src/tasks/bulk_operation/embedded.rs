@@ -18,8 +18,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode, Readable};
-use lift_embedded::damaged_tables;
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
+use lift_embedded::{damaged_tables, refusal};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -142,10 +142,11 @@ impl Collections {
         let (database, rows) = match opened {
             Ok(Ok(opened)) => opened,
             Ok(Err(fjall::Error::Locked)) => return Err(OpenError::InUse(place)),
-            Ok(Err(fjall::Error::Io(error) | fjall::Error::Storage(LsmError::Io(error)))) => {
-                return Err(failed(error));
+            Ok(Err(fjall::Error::Io(error))) if is_new => return Err(failed(error)),
+            Ok(Err(error)) => {
+                let damage = |error: fjall::Error| damaged(error.into());
+                return Err(refusal(error).map_or_else(damage, failed));
             }
-            Ok(Err(error)) => return Err(damaged(error.into())),
             Err(_panic) => return Err(damaged("their files contradict each other".into())),
         };
         if is_new {
