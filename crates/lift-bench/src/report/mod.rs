@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use figure::{float, harmless, percent, short};
+pub(crate) use figure::{float, grouped, harmless, percent, short, spoken};
 pub use form::{Form, ReadError, schema};
 pub(crate) use html::{STYLE, rendered};
 pub(crate) use markdown::escaped;
