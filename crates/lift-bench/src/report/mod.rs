@@ -308,6 +308,9 @@ pub struct FaultReport {
     pub began_us: u64,
     /// What, in words.
     pub what: String,
+    /// How often its command ran; 0 in reports of before that was counted.
+    #[serde(default)]
+    pub ran: u64,
     /// How often its command failed.
     #[serde(default)]
     pub failed: u64,

@@ -7,7 +7,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{Means, Partial, site::Failures};
+use super::{Means, Partial, site::Ran};
 use crate::{
     books::{Cell, Place, Second, Sketch},
     diary::micros,
@@ -46,7 +46,7 @@ pub(super) fn report(
     scenario: &Scenario,
     facts: Facts,
     partials: Vec<Partial>,
-    (server, failures): (Option<ServerUse>, Failures),
+    (server, ran): (Option<ServerUse>, Ran),
     thresholds: &[Threshold],
     interrupted: bool,
 ) -> Report {
@@ -70,7 +70,7 @@ pub(super) fn report(
         behaviours: sums.behaviours,
         phases: sums.phases,
         timeline: timeline(&whole.seconds),
-        faults: faults(scenario, whole.took_us, &failures),
+        faults: faults(scenario, whole.took_us, &ran),
         generator: Generator {
             processes: scenario.processes,
             lag: all(&whole.lag).latency(),
@@ -199,18 +199,19 @@ impl Sums {
 }
 
 /// What went wrong as the scenario says, as far as the run came.
-fn faults(scenario: &Scenario, all_us: u64, failures: &Failures) -> Vec<FaultReport> {
+fn faults(scenario: &Scenario, all_us: u64, ran: &Ran) -> Vec<FaultReport> {
     let mut begins = Duration::ZERO;
     let mut faults = Vec::new();
     for (number, phase) in scenario.phases.iter().enumerate() {
         faults.extend(phase.faults.iter().enumerate().map(|(place, fault)| {
-            let failed = failures.get(&(number, place));
+            let runs = ran.get(&(number, place));
             FaultReport {
                 phase: phase.name.clone(),
                 began_us: micros(begins + fault.at()),
                 what: fault.to_string(),
-                failed: failed.map_or(0, |(times, _)| *times),
-                failure: failed.map(|(_, said)| said.clone()),
+                ran: runs.map_or(0, |runs| runs.all),
+                failed: runs.map_or(0, |runs| runs.failed),
+                failure: runs.and_then(|runs| runs.said.clone()),
             }
         }));
         begins += phase.duration;
