@@ -349,7 +349,7 @@ pub struct Generator {
     pub processes: u16,
     /// How late what was due was begun, where nothing but the generator held it up.
     pub lag: Latency,
-    /// The part of the machine's processors that all of them used, in the median second, in 0–1.
+    /// The part of the machine's processors that all of them used, in the median second of the whole run, in 0–1.
     pub cpu_median: f64,
     /// The same in the busiest second.
     pub cpu_max: f64,
