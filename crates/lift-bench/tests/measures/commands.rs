@@ -12,11 +12,11 @@ async fn a_report_says_how_often_a_command_ran_and_how_often_it_failed() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("runs");
     let script = format!("echo >> {}", file.display());
-    // `arrive`, so that the last ones end before the run does.
-    let phase = "{ name: arrive, duration: 200ms, connections_per_second: 15";
+    // Not the last phase, so that all end before the run does.
+    let phase = "{ name: settle, duration: 1s";
     let faults = format!(
-        "faults: [{{ run: {{ command: [sh, -c, '{script}'], every: 20ms }} }}, \
-         {{ run: {{ command: [sh, -c, 'echo no >&2; exit 3'], every: 20ms }} }}, \
+        "faults: [{{ run: {{ command: [sh, -c, '{script}'], every: 50ms }} }}, \
+         {{ run: {{ command: [sh, -c, 'echo no >&2; exit 3'], every: 50ms }} }}, \
          {{ run: {{ command: ['true'] }} }}, {{ cut: {{ at: 10ms }} }}]"
     );
     let text = plain(IDS, THIRTY, "drain: 5s").replace(phase, &format!("{phase}, {faults}"));
