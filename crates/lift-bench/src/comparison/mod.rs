@@ -4,6 +4,7 @@ mod chance;
 mod figures;
 mod form;
 mod rows;
+mod warnings;
 
 use std::collections::BTreeSet;
 
@@ -13,7 +14,7 @@ pub use self::{
     figures::{FIGURES, Figure, Figures, Group, schema},
     form::Form,
 };
-use crate::report::{Machine, Outcome, Report};
+use crate::report::{Outcome, Report};
 
 /// The format's name and version.
 pub const FORMAT: &str = "lift-comparison/1";
@@ -192,7 +193,7 @@ impl Comparison {
             scenarios: names.collect(),
             baseline: labels(baseline),
             now: labels(now),
-            warnings: warnings(&runs),
+            warnings: warnings::of(&runs),
             rule: chance::rule(baseline.runs.len(), now.runs.len()),
             rows,
             sources: figures::sources(baseline, now),
@@ -229,47 +230,4 @@ fn same_scenario(runs: &[&Run]) -> Result<(), Refused> {
         )),
         None => Ok(()),
     }
-}
-
-/// What should be the same in all runs, and is not.
-fn warnings(runs: &[&Run]) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let mut differ = |what: &str, of: &dyn Fn(&Report) -> String| {
-        let found: BTreeSet<String> = runs.iter().map(|run| of(&run.report)).collect();
-        if found.len() > 1 {
-            let found: Vec<_> = found.into_iter().collect();
-            warnings.push(format!("{what}: {}", found.join(" / ")));
-        }
-    };
-    differ("the runs are of different machines", &|report| {
-        machine(&report.machine)
-    });
-    differ("the runs are of different seeds", &|report| {
-        report.seed.to_string()
-    });
-    differ("the scenario has other phases", &|report| {
-        let phases = report.phases.iter();
-        let names: Vec<_> = phases.map(|phase| phase.name.clone()).collect();
-        names.join(", ")
-    });
-    let broken = runs
-        .iter()
-        .filter(|run| run.report.verdict.outcome == Outcome::Broken);
-    let broken: Vec<_> = broken.map(|run| format!("`{}`", run.label)).collect();
-    if !broken.is_empty() {
-        warnings.push(format!("thresholds were broken in {}", broken.join(", ")));
-    }
-    warnings
-}
-
-fn machine(machine: &Machine) -> String {
-    let Machine {
-        system,
-        processor,
-        processors,
-        memory_bytes,
-        ..
-    } = machine;
-    let gib = memory_bytes / (1 << 30);
-    format!("{processors} of {processor}, {gib} GiB, {system}")
 }

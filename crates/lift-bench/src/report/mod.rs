@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use figure::{float, harmless, percent, short};
+pub(crate) use figure::{float, grouped, harmless, percent, short, spoken};
 pub use form::{Form, ReadError, schema};
 pub(crate) use html::{STYLE, rendered};
 pub(crate) use markdown::escaped;
@@ -308,6 +308,9 @@ pub struct FaultReport {
     pub began_us: u64,
     /// What, in words.
     pub what: String,
+    /// How often its command ran; 0 in reports of before that was counted.
+    #[serde(default)]
+    pub ran: u64,
     /// How often its command failed.
     #[serde(default)]
     pub failed: u64,
@@ -346,7 +349,7 @@ pub struct Generator {
     pub processes: u16,
     /// How late what was due was begun, where nothing but the generator held it up.
     pub lag: Latency,
-    /// The part of the machine's processors that all of them used, in the median second, in 0–1.
+    /// The part of the machine's processors that all of them used, in the median second of the whole run, in 0–1.
     pub cpu_median: f64,
     /// The same in the busiest second.
     pub cpu_max: f64,

@@ -336,11 +336,19 @@ fn faults(report: &Report) -> Table {
             harmless(&fault.what),
             harmless(&fault.phase),
             fault.failure.as_deref().map(harmless).unwrap_or_default(),
+            grouped(fault.ran),
             grouped(fault.failed),
             spoken(fault.began_us),
         ]
     });
-    let columns = ["fault", "phase", "what a failure said", "failed", "began"];
+    let columns = [
+        "fault",
+        "phase",
+        "what a failure said",
+        "ran",
+        "failed",
+        "began",
+    ];
     table("faults", &columns, 3, rows)
 }
 

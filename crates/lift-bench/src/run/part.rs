@@ -41,7 +41,7 @@ pub struct Partial {
     pub(super) lag: Vec<(u16, Sketch)>,
     /// Notes that were not written: the books are not whole.
     pub(super) unwritten: u64,
-    /// The part of the machine's processors that was used, in each second, in 0–1.
+    /// The part of the machine's processors that was used, in each second after the first phase's start, in 0–1.
     pub(super) cpu: Vec<f64>,
     pub(super) cpu_us: u64,
     pub(super) took_us: u64,
@@ -103,7 +103,7 @@ impl<'m> Ready<'m> {
         let books = Books::new(micros(scenario.limits.late_after), phase_ends.collect());
         let (diary, keeper) = Diary::open(start, books, live)?;
         let world = Arc::new(world(diary));
-        let processor = Processor::start()?;
+        let processor = Processor::start(start)?;
         let pacer = Pacer::start(Plan::new(&scenario, part), start, means.interrupt.clone())?;
         let told = listen(world.diary.clone(), kills);
         let begun = async {

@@ -21,7 +21,7 @@ use crate::{
     proxy::{Conditions, Proxy},
     report::ServerUse,
     scenario::{Command, Fault, Kill, Network, Scenario, Stall},
-    server::{self, Output, Server},
+    server::{self, CommandError, Output, Server},
 };
 
 /// How often the server is looked at.
@@ -29,8 +29,19 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Kills that a part may be behind.
 const KILLS_MAX: usize = 256;
 
-/// How often the command of a fault failed, and what it said last, by phase and place.
-pub(super) type Failures = BTreeMap<(usize, usize), (u64, String)>;
+/// What came of the commands of faults, by phase and place.
+pub(super) type Ran = BTreeMap<(usize, usize), Runs>;
+
+/// What came of one fault's command.
+#[derive(Debug, Default)]
+pub(super) struct Runs {
+    /// How often it ran.
+    pub(super) all: u64,
+    /// How often it failed.
+    pub(super) failed: u64,
+    /// What the last failure said.
+    pub(super) said: Option<String>,
+}
 
 /// The server and the network of one run.
 #[derive(Debug)]
@@ -39,8 +50,7 @@ pub(super) struct Site {
     pub(super) target: Option<String>,
     /// All parts of a run are told when the server is killed.
     pub(super) kills: broadcast::Sender<()>,
-    /// Commands that failed: the scenario's phase, the fault's place in it, and what the last one said.
-    failures: std::sync::Mutex<Failures>,
+    ran: std::sync::Mutex<Ran>,
     server: Option<Mutex<Server>>,
     proxy: Option<Proxy>,
 }
@@ -77,7 +87,7 @@ impl Site {
         Ok(Self {
             target,
             kills: broadcast::channel(KILLS_MAX).0,
-            failures: std::sync::Mutex::default(),
+            ran: std::sync::Mutex::default(),
             server,
             proxy,
         })
@@ -124,10 +134,10 @@ impl Site {
         }
     }
 
-    /// Ends all of it; says what the server used, and what failed.
-    pub(super) async fn close(self) -> (Option<ServerUse>, Failures) {
-        let failures = self
-            .failures
+    /// Ends all of it; says what the server used, and what came of commands.
+    pub(super) async fn close(self) -> (Option<ServerUse>, Ran) {
+        let ran = self
+            .ran
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
         if let Some(proxy) = self.proxy {
@@ -137,7 +147,7 @@ impl Site {
             Some(server) => Some(server.into_inner().stop().await),
             None => None,
         };
-        (used, failures)
+        (used, ran)
     }
 
     async fn one(
@@ -202,14 +212,20 @@ impl Site {
         let mut at = began + run.at;
         while at < ends {
             sleep_until(at.into()).await;
-            if let Err(error) = server::run(run).await {
-                let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-                let (times, said) = failures.entry(place).or_default();
-                *times += 1;
-                *said = server_error(&error);
-            }
+            let outcome = server::run(run).await;
+            self.note(place, outcome);
             let Some(every) = run.every else { return };
             at = Instant::now().max(at + every);
+        }
+    }
+
+    fn note(&self, place: (usize, usize), outcome: Result<(), CommandError>) {
+        let mut ran = self.ran.lock().unwrap_or_else(PoisonError::into_inner);
+        let runs = ran.entry(place).or_default();
+        runs.all += 1;
+        if let Err(error) = outcome {
+            runs.failed += 1;
+            runs.said = Some(server_error(&error));
         }
     }
 }

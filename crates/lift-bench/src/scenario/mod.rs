@@ -172,7 +172,8 @@ pub struct Limits {
     pub lag: Duration,
     /// The run is invalid if more of what was due was never begun.
     pub missed: Share,
-    /// The run is invalid if one of its processes used a larger share of the machine's processors in the median second.
+    /// The run is invalid if its processes together used a larger share of the machine's processors in the median second
+    /// of a phase, or of the whole run.
     pub cpu: Share,
 }
 

@@ -9,6 +9,7 @@ mod server;
 mod load;
 mod plans;
 mod counters;
+mod commands;
 mod streamer;
 mod faults;
 mod latencies;

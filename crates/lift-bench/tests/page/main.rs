@@ -97,6 +97,7 @@ fn every_plot_is_drawn_and_nothing_leaves_the_screen_or_the_page() {
         phase: report.phases[1].name.clone(),
         began_us: report.phases[1].began_us + 500_000,
         what: "kill of the server".to_owned(),
+        ran: 0,
         failed: 0,
         failure: None,
     }];

@@ -243,6 +243,40 @@ fn what_makes_the_sides_less_alike_is_warned_of() {
 }
 
 #[test]
+fn phases_of_other_length_or_load_are_warned_of() {
+    let sized = |took_s: u64, begun: u64, due: u64| {
+        changed(side(&[800, 820]), move |report| {
+            let phase = &mut report.phases[1];
+            phase.took_us = took_s * 1_000_000;
+            phase
+                .measures
+                .counts
+                .insert(count::CONNECTIONS.to_owned(), begun);
+            phase.measures.counts.insert(count::DUE.to_owned(), due);
+        })
+    };
+    for (now, said) in [
+        (sized(600, 1000, 60_000), Some("60.0 s to 10 min 0 s")),
+        (sized(60, 100, 60_000), Some("100 to 1,000 connections")),
+        (
+            sized(6, 1000, 6_000),
+            Some("6.0 s to 60.0 s, 6,000 to 60,000 messages"),
+        ),
+        (sized(60, 0, 60_000), Some("0 to 1,000 connections")),
+        // Repeats.
+        (sized(61, 1040, 63_000), None),
+    ] {
+        let comparison = compared(&sized(60, 1000, 60_000), &now);
+        let said =
+            said.map(|said| format!("the phases are of different length or load: `talk` {said}"));
+        assert_eq!(comparison.warnings, Vec::from_iter(said));
+    }
+    // A few more or less of what is seldom are no other load.
+    let few = compared(&sized(60, 20, 4), &sized(60, 25, 0));
+    assert_eq!(few.warnings, Vec::<String>::new());
+}
+
+#[test]
 fn the_other_forms_hold_the_same() {
     let evil = "</style><script>alert(1)</script>";
     let mut now = changed(side(&[400]), |report| report.name = evil.to_owned());

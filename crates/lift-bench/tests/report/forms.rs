@@ -1,6 +1,6 @@
 //! A report comes in; each of its forms comes out, whole and readable by its own rules.
 
-use lift_bench::report::{self, Form, Outcome, Report, count};
+use lift_bench::report::{self, FaultReport, Form, Outcome, Report, count};
 use serde_json::Value;
 
 use crate::sample::{judged, report, written_to};
@@ -41,6 +41,14 @@ fn a_text_has_every_table_aligned() {
     let mut report = report();
     report.thresholds.push(judged("errors == 0", None, false));
     report.verdict.reasons = vec!["`errors == 0` did not hold".to_owned()];
+    report.faults = vec![FaultReport {
+        phase: "talk".to_owned(),
+        began_us: 12_000_000,
+        what: "run of kill".to_owned(),
+        ran: 1200,
+        failed: 3,
+        failure: Some("nobody was there".to_owned()),
+    }];
     let text = report.written(Form::Text);
     for expected in [
         "\n  `errors == 0` did not hold\n",
@@ -58,6 +66,7 @@ fn a_text_has_every_table_aligned() {
         "\n  arrive (not counted)   0.0 s  10.0 s  ",
         "  errors  reply p50, ms  reply p99, ms\n",
         "\n  generator lag p99, ms                               0.16\n",
+        "\n  fault        phase  what a failure said    ran  failed   began\n  run of kill  talk   nobody was there     1,200       3  12.0 s\n",
         "\n  server memory, most                             96.0 MiB\n",
     ] {
         assert!(text.contains(expected), "{expected:?} is not in:\n{text}");
@@ -86,6 +95,15 @@ fn a_name_of_a_file_cannot_command_a_terminal() {
 fn json_is_read_as_it_was_written() {
     let report = report();
     assert_eq!(Report::read(&report.written(Form::Json)).unwrap(), report);
+}
+
+#[test]
+fn a_report_of_before_commands_were_counted_is_read() {
+    let mut value: Value = serde_json::from_str(&report().written(Form::Json)).unwrap();
+    value["faults"] =
+        serde_json::json!([{ "phase": "talk", "began_us": 1, "what": "run of kill", "failed": 2 }]);
+    let fault = Report::read(&value.to_string()).unwrap().faults.remove(0);
+    assert_eq!((fault.ran, fault.failed), (0, 2));
 }
 
 #[test]

@@ -17,8 +17,8 @@ const FOUND_WITHIN: Duration = Duration::from_millis(1_500);
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// Until new ones are looked for.
 const LOOKS: usize = 100;
-/// A function's process that has no event stands still.
-const STOPPED: &str = "T";
+/// States of a process that is at work. One that has no event is stopped, and one that has ended may still be listed.
+const AT_WORK: [&str; 3] = ["R", "S", "D"];
 
 pub(crate) async fn one(role: &str) -> Result<()> {
     let mut looks = interval(LOOK_EVERY);
@@ -28,9 +28,13 @@ pub(crate) async fn one(role: &str) -> Result<()> {
             // A look at those that are known costs little beside one at all processes.
             for _ in 0..LOOKS {
                 looks.tick().await;
-                let at_work = |id: &i32| stat(*id).is_some_and(|(state, _)| state != STOPPED);
-                if let Some(id) = processes.iter().copied().find(at_work) {
-                    return kill(id);
+                let at_work = |id: &i32| {
+                    stat(*id).is_some_and(|(state, _)| AT_WORK.contains(&state.as_str()))
+                };
+                match processes.iter().copied().find(at_work).map(kill) {
+                    // One that ended between the look and the kill was no process at work.
+                    None | Some(Err(Errno::SRCH)) => {}
+                    Some(killed) => return Ok(killed?),
                 }
             }
         }
@@ -78,10 +82,7 @@ fn has(id: i32, variable: &str) -> bool {
         .any(|one| one == variable.as_bytes())
 }
 
-fn kill(id: i32) -> Result<()> {
-    let process = Pid::from_raw(id).ok_or("no process")?;
-    match kill_process(process, Signal::KILL) {
-        Ok(()) | Err(Errno::SRCH) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
+fn kill(id: i32) -> Result<(), Errno> {
+    let process = Pid::from_raw(id).ok_or(Errno::SRCH)?;
+    kill_process(process, Signal::KILL)
 }

@@ -7,7 +7,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{Means, Partial, site::Failures};
+use super::{Means, Partial, site::Ran};
 use crate::{
     books::{Cell, Place, Second, Sketch},
     diary::micros,
@@ -19,6 +19,9 @@ use crate::{
     scenario::Scenario,
     threshold::Threshold,
 };
+
+#[cfg(test)]
+mod tests;
 
 /// Most entries of a timeline.
 const MOMENTS_MAX: usize = 600;
@@ -46,7 +49,7 @@ pub(super) fn report(
     scenario: &Scenario,
     facts: Facts,
     partials: Vec<Partial>,
-    (server, failures): (Option<ServerUse>, Failures),
+    (server, ran): (Option<ServerUse>, Ran),
     thresholds: &[Threshold],
     interrupted: bool,
 ) -> Report {
@@ -70,12 +73,12 @@ pub(super) fn report(
         behaviours: sums.behaviours,
         phases: sums.phases,
         timeline: timeline(&whole.seconds),
-        faults: faults(scenario, whole.took_us, &failures),
+        faults: faults(scenario, whole.took_us, &ran),
         generator: Generator {
             processes: scenario.processes,
             lag: all(&whole.lag).latency(),
-            cpu_median: whole.cpu_median,
-            cpu_max: whole.cpu_max,
+            cpu_median: median(&whole.shares),
+            cpu_max: whole.shares.iter().copied().fold(0.0, f64::max),
             cpu_us: whole.cpu_us,
         },
         server,
@@ -84,7 +87,7 @@ pub(super) fn report(
         .iter()
         .map(|threshold| threshold.judge(&report))
         .collect();
-    report.verdict = verdict(&report, scenario, &whole.lag, whole.unwritten, interrupted);
+    report.verdict = verdict(&report, scenario, &whole, interrupted);
     report
 }
 
@@ -95,8 +98,8 @@ struct Whole {
     /// By phase.
     lag: BTreeMap<u16, Sketch>,
     unwritten: u64,
-    cpu_median: f64,
-    cpu_max: f64,
+    /// The part of the machine's processors that all used, in each second.
+    shares: Vec<f64>,
     cpu_us: u64,
     took_us: u64,
 }
@@ -111,7 +114,6 @@ fn all(lag: &BTreeMap<u16, Sketch>) -> Sketch {
 
 fn merged(partials: Vec<Partial>) -> Whole {
     let mut whole = Whole::default();
-    let mut shares: Vec<f64> = Vec::new();
     for partial in partials {
         for (place, cell) in &partial.cells {
             whole.cells.entry(*place).or_default().merge(cell);
@@ -129,23 +131,46 @@ fn merged(partials: Vec<Partial>) -> Whole {
         }
         whole.unwritten += partial.unwritten;
         // All of them use the same processors.
-        if shares.len() < partial.cpu.len() {
-            shares.resize(partial.cpu.len(), 0.0);
+        if whole.shares.len() < partial.cpu.len() {
+            whole.shares.resize(partial.cpu.len(), 0.0);
         }
-        for (all, one) in shares.iter_mut().zip(&partial.cpu) {
+        for (all, one) in whole.shares.iter_mut().zip(&partial.cpu) {
             *all += one;
         }
         whole.cpu_us += partial.cpu_us;
         whole.took_us = whole.took_us.max(partial.took_us);
     }
-    for share in &mut shares {
+    for share in &mut whole.shares {
         // Clocks of several processes are read a moment apart.
         *share = share.min(1.0);
     }
-    shares.sort_by(f64::total_cmp);
-    whole.cpu_median = shares.get(shares.len() / 2).copied().unwrap_or_default();
-    whole.cpu_max = shares.last().copied().unwrap_or_default();
     whole
+}
+
+fn median(shares: &[f64]) -> f64 {
+    let mut sorted = shares.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+}
+
+/// Where the generator used most of the machine, and what part of it: in a phase, or over all, the drain and phases of
+/// less than a second included.
+fn busiest(scenario: &Scenario, shares: &[f64]) -> (String, f64) {
+    let mut ends = Duration::ZERO;
+    let phases = scenario.phases.iter().map(|phase| {
+        let began = ends;
+        ends += phase.duration;
+        let middle = |second: usize| {
+            Duration::from_secs(u64::try_from(second).unwrap_or(u64::MAX))
+                .saturating_add(Duration::from_millis(500))
+        };
+        let its = shares.iter().enumerate();
+        let its = its.filter(|(second, _)| (began..ends).contains(&middle(*second)));
+        let its: Vec<f64> = its.map(|(_, share)| *share).collect();
+        (format!("in `{}`", phase.name), median(&its))
+    });
+    let all = ("over all".to_owned(), median(shares));
+    phases.fold(all, |most, one| if one.1 > most.1 { one } else { most })
 }
 
 struct Sums {
@@ -199,18 +224,19 @@ impl Sums {
 }
 
 /// What went wrong as the scenario says, as far as the run came.
-fn faults(scenario: &Scenario, all_us: u64, failures: &Failures) -> Vec<FaultReport> {
+fn faults(scenario: &Scenario, all_us: u64, ran: &Ran) -> Vec<FaultReport> {
     let mut begins = Duration::ZERO;
     let mut faults = Vec::new();
     for (number, phase) in scenario.phases.iter().enumerate() {
         faults.extend(phase.faults.iter().enumerate().map(|(place, fault)| {
-            let failed = failures.get(&(number, place));
+            let runs = ran.get(&(number, place));
             FaultReport {
                 phase: phase.name.clone(),
                 began_us: micros(begins + fault.at()),
                 what: fault.to_string(),
-                failed: failed.map_or(0, |(times, _)| *times),
-                failure: failed.map(|(_, said)| said.clone()),
+                ran: runs.map_or(0, |runs| runs.all),
+                failed: runs.map_or(0, |runs| runs.failed),
+                failure: runs.and_then(|runs| runs.said.clone()),
             }
         }));
         begins += phase.duration;
@@ -228,19 +254,13 @@ fn timeline(seconds: &[Second]) -> Vec<Moment> {
 }
 
 /// Whether the figures are to be believed, and then whether they are good enough.
-fn verdict(
-    report: &Report,
-    scenario: &Scenario,
-    lag: &BTreeMap<u16, Sketch>,
-    unwritten: u64,
-    interrupted: bool,
-) -> Verdict {
+fn verdict(report: &Report, scenario: &Scenario, whole: &Whole, interrupted: bool) -> Verdict {
     let limits = &scenario.limits;
-    let generator = &report.generator;
     let mut reasons = Vec::new();
     let lag_us = micros(limits.lag);
     // A phase that is short, or calm, says nothing of another.
-    let late = lag
+    let late = whole
+        .lag
         .iter()
         .filter_map(|(phase, lag)| Some((phase, lag.at(99.0)?)));
     if let Some((phase, late_us)) = late
@@ -257,10 +277,11 @@ fn verdict(
             lag_us / 1000
         ));
     }
-    if generator.cpu_median > limits.cpu.part() {
+    let (place, used) = busiest(scenario, &whole.shares);
+    if used > limits.cpu.part() {
         reasons.push(format!(
-            "the generator was short of processor time: it used {:.0} % of the machine, and {} are allowed",
-            generator.cpu_median * 100.0,
+            "the generator was short of processor time: it used {:.0} % of the machine {place}, and {} are allowed",
+            used * 100.0,
             limits.cpu
         ));
     }
@@ -271,7 +292,8 @@ fn verdict(
             "{missed} of {due} messages that were due found no client: none was connected, or each had too many waiting"
         ));
     }
-    if unwritten > 0 {
+    if whole.unwritten > 0 {
+        let unwritten = whole.unwritten;
         reasons.push(format!(
             "{unwritten} observations were not written down: the books are not whole"
         ));
