@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # k6 and `lift load` at one server that is neither's, at the same time: both latencies and the server's own go out as a table, and whether they agree.
 #
-# Asked: 10 ms to the 90th percentile, 30 ms at the 95th, where the slow answers begin, and at the 99th, in their middle.
+# Asked: 10 ms to the 95th percentile, 30 ms at the 99th. More than one answer in 20 is slow, so that no percentile lies where the slow ones begin.
 # tests/load/k6.sh [SECONDS]: 60 if absent. k6 is $K6, or the one in $PATH (`go install go.k6.io/k6@latest`); lift is $LIFT or is built. npm `ws`
-# echoes after 20 ms, each twentieth text of a connection after 200 ms; each of both sends 500 texts a second on 50 connections.
+# echoes after 20 ms, each sixteenth text of a connection after 200 ms; each of both sends 500 texts a second on 50 connections.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export CONNECTIONS=50 RATE=500 SECONDS_EACH="${1:-60}" K6_NO_USAGE_REPORT=true
@@ -19,7 +19,7 @@ clients=()
 trap 'kill "${clients[@]}" 2> "$dir/ended" || true; exec 3>&- || true; wait; rm -r "$dir"' EXIT
 
 mkfifo "$dir/stdin"
-node tests/foreign/ws_echo.mjs 20 200 20 < "$dir/stdin" > "$dir/log" &
+node tests/foreign/ws_echo.mjs 20 200 16 < "$dir/stdin" > "$dir/log" &
 server=$!
 exec 3> "$dir/stdin"
 timeout 10 sh -c "until grep -qs listening '$dir/log'; do sleep 0.1; done"
@@ -69,7 +69,7 @@ const rows = {
   "server, what it kept k6's": logged("k6").row,
   "server, what it kept lift's": logged("lift").row,
 };
-const names = ["answers", "min", "p50", "p90", "p95", "p99", "p99.9", "max"], allowed = { min: 10, p50: 10, p90: 10, p95: 30, p99: 30 };
+const names = ["answers", "min", "p50", "p90", "p95", "p99", "p99.9", "max"], allowed = { min: 10, p50: 10, p90: 10, p95: 10, p99: 30 };
 console.log("ms".padEnd(28), ...names.map((name) => name.padStart(8)));
 for (const [name, [all, ...ms]] of Object.entries(rows)) console.log(name.padEnd(28), ...[all, ...ms.map((ms) => ms.toFixed(1))].map((cell) => String(cell).padStart(8)));
 const wrong = [];
