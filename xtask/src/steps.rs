@@ -209,6 +209,7 @@ pub(crate) fn full() -> Result<(), String> {
     run("cargo run --release -- demo")?;
     run("cargo run --release -p streamer-server --example bench")?;
     run("cargo run --release -p lift-embedded --example bench_store")?;
+    run("cargo run --release -p streamer-protocol --example bench_compression")?;
     run_with(
         "cargo test --release -p streamer-server --test crash",
         &[("CRASH_KILLS", "50")],
