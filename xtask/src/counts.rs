@@ -14,10 +14,11 @@ use crate::steps::{self, install, target};
 
 type Scenarios = &'static [(&'static str, Count)];
 
-/// Crates with an example `counts`, the features that it needs, and its scenarios.
-const PROGRAMS: [(&str, &str, Scenarios); 2] = [
+/// Crates, each with the example that carries messages, the features that it needs, and its scenarios.
+const PROGRAMS: [(&str, &str, &str, Scenarios); 2] = [
     (
         "lift-gateway",
+        "counts_gateway",
         "",
         &[
             ("echo-1", Count::Instructions),
@@ -28,6 +29,7 @@ const PROGRAMS: [(&str, &str, Scenarios); 2] = [
     ),
     (
         "lift-aws",
+        "counts_app",
         "host",
         &[
             ("echo", Count::Instructions),
@@ -87,11 +89,11 @@ pub(crate) fn run(then: Option<&str>) -> Result<(), String> {
     }
     install("valgrind")?;
     let mut counts = BTreeMap::new();
-    for (package, features, scenarios) in PROGRAMS {
+    for (package, example, features, scenarios) in PROGRAMS {
         steps::run(&format!(
-            "cargo build --quiet --profile counts --example counts --package {package} --features={features}"
+            "cargo build --quiet --profile counts --example {example} --package {package} --features={features}"
         ))?;
-        let program = target()?.join("counts/examples/counts");
+        let program = target()?.join("counts/examples").join(example);
         for (scenario, count) in scenarios {
             let few = counted(&program, scenario, *count, FEW)?;
             let many = counted(&program, scenario, *count, MANY)?;
@@ -150,7 +152,7 @@ fn counted(program: &Path, scenario: &str, count: Count, messages: u32) -> Resul
         .map_err(|error| format!("valgrind cannot be run: {error}"))?;
     let said = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
-        return Err(format!("`counts {scenario}` failed: {said}"));
+        return Err(format!("`{} {scenario}` failed: {said}", program.display()));
     }
     let line = said.lines().find_map(|line| line.split_once(before));
     let number = line.and_then(|(_, rest)| match after {
