@@ -1,5 +1,6 @@
 //! The process's arguments come in, its exit status goes out.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -21,7 +22,8 @@ fn main() -> ExitCode {
     match lift_cli::run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{failure}");
+            // A closed stderr changes nothing of the status.
+            let _ = writeln!(io::stderr(), "{failure}");
             failure.exit.into()
         }
     }

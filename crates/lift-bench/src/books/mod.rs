@@ -252,7 +252,7 @@ impl Books {
                 let cell = self.cell(place);
                 match status {
                     Some(status) => *cell.handshakes.entry(status).or_default() += 1,
-                    None => cell.error(UNREACHABLE, "a handshake had no answer"),
+                    None => cell.error(UNREACHABLE, "no connection, or no answer to its handshake"),
                 }
             }
             OfConnection::Failed => self.cell(home).count(count::FAILED),

@@ -34,12 +34,15 @@ impl Comparison {
     }
 
     fn title(&self) -> String {
-        let names: Vec<_> = self.scenarios.iter().map(|name| harmless(name)).collect();
+        let names = self.scenarios.iter().map(|name| harmless(name));
+        let names = match names.collect::<Vec<_>>() {
+            none if none.is_empty() => "figures".to_owned(),
+            names => names.join(" / "),
+        };
         let (unknown, known): (Vec<_>, Vec<_>) = self.rows.iter().partition(|row| is_unknown(row));
         let count = |verdict| known.iter().filter(|row| row.verdict == verdict).count();
         let mut title = format!(
-            "{}: {} better, {} worse, {} noise",
-            names.join(" / "),
+            "{names}: {} better, {} worse, {} noise",
             count(Verdict::Better),
             count(Verdict::Worse),
             count(Verdict::Noise)
@@ -70,12 +73,12 @@ fn markdown(comparison: &Comparison) -> String {
         text.push_str(&format!("| {} |\n", cells.join(" | ")));
     }
     let names = |labels: &[String]| escaped(&labels.join(", "));
-    text.push_str(&format!(
-        "\n<sub>{} Baseline: {}. Now: {}.</sub>\n",
-        escaped(&comparison.rule),
-        names(&comparison.baseline),
-        names(&comparison.now)
-    ));
+    text.push_str(&format!("\n<sub>{}", escaped(&comparison.rule)));
+    if !comparison.baseline.is_empty() {
+        let (baseline, now) = (names(&comparison.baseline), names(&comparison.now));
+        text.push_str(&format!(" Baseline: {baseline}. Now: {now}."));
+    }
+    text.push_str("</sub>\n");
     if !comparison.sources.is_empty() {
         let sources = escaped(&comparison.sources.join("; "));
         text.push_str(&format!("\n<sub>Figures: {sources}.</sub>\n"));
@@ -163,6 +166,8 @@ fn amount(value: f64, unit: &str) -> String {
         "%" if (0.0..=100.0).contains(&value) => percent(value),
         // A whole number needs no point.
         _ if value.fract().abs() < f64::EPSILON && value.abs() < 100.0 => format!("{value:.0}"),
+        // As a bill has it.
+        _ if unit.starts_with("USD") && value.abs() < 1.0 => format!("{value:.4}"),
         // Three digits: with fewer, repeats look alike that are not.
         _ if value.abs() < 10.0 => format!("{value:.2}"),
         _ => short(value),

@@ -168,11 +168,14 @@ impl Comparison {
     /// Compares two sides.
     ///
     /// # Errors
-    /// A side without a report, a report of an invalid or interrupted run, reports of two scenarios unless that was
-    /// asked for, a figure in two units.
+    /// A side without a report where it is not figures alone that are compared, a report of an invalid or interrupted
+    /// run, reports of two scenarios unless that was asked for, a figure in two units.
     pub fn of(baseline: &Side, now: &Side, scenarios: Scenarios) -> Result<Self, Refused> {
+        let figures_alone = [baseline, now]
+            .iter()
+            .all(|side| side.runs.is_empty() && !side.figures.is_empty());
         for (name, side) in [("baseline", baseline), ("other", now)] {
-            if side.runs.is_empty() {
+            if side.runs.is_empty() && !figures_alone {
                 return Err(Refused::Empty(name));
             }
         }

@@ -73,7 +73,14 @@ pub(super) fn headline(report: &Report) -> String {
             milliseconds(latency.max_us)
         ));
     }
-    for (name, what) in [(count::REFUSED, "refused"), (count::UNSENT, "not sent")] {
+    let only_if_any = [
+        (count::REFUSED, "refused"),
+        (count::UNSENT, "not sent"),
+        (count::DROPPED, "dropped"),
+        (count::FAILED, "not connected"),
+    ];
+    // Where nothing is asked of connections, the last two are the answer.
+    for (name, what) in only_if_any.iter().take(if asked { 4 } else { 2 }) {
         if number(name) > 0 {
             parts.push(format!("{} {what}", counted(name)));
         }

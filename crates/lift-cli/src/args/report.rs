@@ -73,7 +73,7 @@ pub struct CompareArgs {
         value_name = "REPORT",
         num_args = 2,
         conflicts_with_all = ["baseline", "now"],
-        required_unless_present_any = ["baseline", "now"],
+        required_unless_present_any = ["baseline", "now", "baseline_figures"],
     )]
     pub pair: Vec<PathBuf>,
     /// Reports of repeated runs before.
@@ -82,10 +82,10 @@ pub struct CompareArgs {
     /// Reports of repeated runs now.
     #[arg(long, value_name = "REPORT", num_args = 1.., requires = "baseline")]
     pub now: Vec<PathBuf>,
-    /// Figures of code or cost before (`lift-figures/1`).
+    /// Figures of code or cost before (`lift-figures/1`), beside reports or alone.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub baseline_figures: Vec<PathBuf>,
-    /// Figures of code or cost now.
+    /// Figures of code or cost now. Either side may be without beside reports: its figures are not measured.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub now_figures: Vec<PathBuf>,
     /// Compare reports of different scenarios, too.

@@ -150,9 +150,81 @@ fn a_server_that_refuses_is_one_error() {
     let stderr = [
         "error: no load was put on anything",
         "  cause: `ws://127.0.0.1:PORT/` refused the connection with status 403",
-        "  help: check the path, and that --data-dir is the server's own: its key signs the tokens",
+        "  help: check that the scenario has `tokens`, and that --data-dir is the server's own: its key signs them",
     ];
     assert_eq!(run, printed(5, &[], &stderr));
+}
+
+#[test]
+fn tokens_that_no_server_takes_are_not_made() {
+    let place = Place::with(&SCENARIO.replace("speaks: plain", "speaks: plain\ntokens: {}"));
+    let data = place.path("data");
+    let args = ["--target", "ws://127.0.0.1:9/", "--data-dir"];
+    let scenario = place.scenario();
+    let mut all = vec!["load", &scenario];
+    all.extend(args);
+    all.push(data.to_str().unwrap());
+    let stderr = [
+        "error: the tokens of the scenario cannot be signed",
+        &format!("  cause: there is no `{}`", data.join("keys").display()),
+        "  help: give the data directory of the server with --data-dir; where it takes no tokens, leave out `tokens`",
+    ];
+    assert_eq!(alone(&all, ""), printed(2, &[], &stderr));
+    assert!(!data.exists());
+}
+
+#[test]
+fn a_report_without_a_place_is_refused_before_the_run() {
+    let place = Place::with(SCENARIO);
+    let (scenario, file) = (place.scenario(), place.path("none/x.json"));
+    let file = file.to_str().unwrap();
+    let args = [
+        "load",
+        &scenario,
+        "--target",
+        "ws://127.0.0.1:9/",
+        "--report",
+        file,
+    ];
+    let directory = place.path("none");
+    let stderr = [
+        &format!("error: no report can be written to `{file}`"),
+        &format!("  cause: there is no directory `{}`", directory.display()),
+        "  help: make it first",
+    ];
+    assert_eq!(alone(&args, ""), printed(2, &[], &stderr));
+}
+
+#[test]
+fn what_was_measured_is_printed_though_a_report_cannot_be_written() {
+    let place = Place::with(SCENARIO);
+    let (directory, file) = (place.path("d.json"), place.path("x.csv"));
+    fs::create_dir(&directory).unwrap();
+    let args = [
+        "--report",
+        directory.to_str().unwrap(),
+        "--report",
+        file.to_str().unwrap(),
+    ];
+    let run = place.load(&[&["--quiet"], &args[..]].concat());
+    assert_eq!(run.exit, Some(1), "{run:?}");
+    let first = first_line(&run);
+    assert!(first.starts_with("passed: hello · 10 of 10"), "{run:?}");
+    let what = format!("error: the report `{}` cannot", directory.display());
+    assert!(run.stderr.starts_with(&what), "{run:?}");
+    assert!(fs::metadata(&file).unwrap().len() > 0);
+}
+
+#[test]
+fn a_server_of_another_protocol_is_said_to_be_one() {
+    let streamer = SCENARIO
+        .replace("speaks: plain\n", "")
+        .replace("text: '{{ id }}'", "action: echo, payload: 1")
+        .replace("drain: 5s", "drain: 200ms");
+    let run = Place::with(&streamer).load(&["--quiet", "--threshold", "errors == 0"]);
+    assert_eq!(run.exit, Some(3), "{run:?}");
+    let help = "  help: nothing was answered: for a server that does not speak `streamer.v1` the scenario needs `speaks: plain`\n";
+    assert!(run.stderr.ends_with(help), "{run:?}");
 }
 
 #[test]

@@ -142,3 +142,15 @@ fn help_and_readme_show_every_exit_status() {
     }
     assert_eq!(alone(&["--version"], "").exit, Some(0));
 }
+
+#[test]
+fn a_failure_that_nobody_reads_keeps_its_status() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let run = std::process::Command::new(env!("CARGO_BIN_EXE_lift"))
+        .args(["load", "/none.yaml"])
+        .stderr(writer)
+        .status()
+        .unwrap();
+    assert_eq!(run.code(), Some(2));
+}

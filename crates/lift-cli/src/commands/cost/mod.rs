@@ -204,7 +204,7 @@ fn verdict(allowed: &Allowed, report: &Report<'_>) -> Result<(), Failure> {
         .quotas
         .iter()
         .filter(|check| check.verdict == Verdict::Over);
-    let over: Vec<_> = over.map(|check| check.quota.name()).collect();
+    let over: Vec<_> = over.map(text::over).collect();
     if allowed.check_quotas && !over.is_empty() {
         let what = "a quota is exceeded";
         let help =

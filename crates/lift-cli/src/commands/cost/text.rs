@@ -12,7 +12,7 @@ pub(super) fn report(report: &Report<'_>) -> String {
     let currency = report.currency;
     let period = match report.period {
         Period::Once => "for one run".to_owned(),
-        Period::Month(hours) => format!("a month of {} h", number(hours)),
+        Period::Month(hours) => format!("a month, if it runs all {} h of it", number(hours)),
     };
     let free = match report.free_tier {
         FreeTier::Off => "off",
@@ -104,6 +104,16 @@ fn event_line(event: &Event<'_>) -> String {
         bytes => bytes.to_string(),
     };
     format!("{:>12}  {bytes:>8}  {name}", number(event.times))
+}
+
+/// A quota and how far beyond it the load is.
+pub(super) fn over(check: &Check) -> String {
+    format!(
+        "{}: {} of {}",
+        check.quota.name(),
+        number(check.peak),
+        number(check.limit)
+    )
 }
 
 fn quota_line(check: &Check) -> String {

@@ -13,7 +13,7 @@ use lift_bench::{
     Claims, Mint,
     report::{Form, Outcome, Report},
     run::{self, Error as RunError, Means, Spawn},
-    scenario::Scenario,
+    scenario::{Protocol, Scenario, Server},
 };
 use streamer::auth::{Keys, MintRequest, mint};
 use tempfile::TempDir;
@@ -53,9 +53,10 @@ pub(crate) fn run(args: &LoadArgs, environment: &Environment) -> Result<(), Fail
     }
     let place = Place::of(args, &mut scenario)?;
     let mint = match &scenario.tokens {
-        Some(_) => Some(signing(&place.dir)?),
+        Some(_) => Some(signing(&place.dir, scenario.server.as_ref())?),
         None => None,
     };
+    let scenario = Arc::new(scenario);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -66,27 +67,36 @@ pub(crate) fn run(args: &LoadArgs, environment: &Environment) -> Result<(), Fail
     means.spawn = Some(spawning(args, &place.dir));
     if let Some(part) = args.part {
         let talk = (tokio::io::stdin(), tokio::io::stdout());
-        let done = runtime.block_on(run::part_of(Arc::new(scenario), means, part, talk));
+        let done = runtime.block_on(run::part_of(scenario, means, part, talk));
         // A read of stdin cannot be given up.
         runtime.shutdown_background();
         return done.map_err(|error| failed(args, &error));
     }
-    let report = runtime.block_on(one_run(args, environment, scenario, means));
+    let report = runtime.block_on(one_run(args, environment, Arc::clone(&scenario), means));
     // What a second Ctrl-C leaves undone must not hold the process.
     runtime.shutdown_background();
     let (report, ended_by) = report?;
     drop(place);
-    for (file, form) in forms {
-        fs::write(file, report.written(form)).map_err(|error| {
-            let what = format!("the report `{}` cannot be written", file.display());
-            Failure::file(Exit::Failed, what, &error, "check where it goes to")
-        })?;
-        if !args.quiet {
-            say(&format!("wrote {}", file.display()));
-        }
+    // All that can be written is: a load takes long.
+    let printed = print(&report.written(if args.json { Form::Json } else { Form::Text }));
+    let written: Vec<_> = forms
+        .iter()
+        .map(|(file, form)| write(file, &report.written(*form), args.quiet))
+        .collect();
+    printed?;
+    written.into_iter().collect::<Result<(), _>>()?;
+    judged(&report, ended_by, hint(&report, &scenario))
+}
+
+fn write(file: &Path, text: &str, quiet: bool) -> Result<(), Failure> {
+    fs::write(file, text).map_err(|error| {
+        let what = format!("the report `{}` cannot be written", file.display());
+        Failure::file(Exit::Failed, what, &error, "check where it goes to")
+    })?;
+    if !quiet {
+        say(&format!("wrote {}", file.display()));
     }
-    print(&report.written(if args.json { Form::Json } else { Form::Text }))?;
-    judged(&report, ended_by)
+    Ok(())
 }
 
 /// Where keys and the data of the scenario's own server are.
@@ -157,12 +167,11 @@ fn cannot_start(error: &std::io::Error) -> Failure {
 async fn one_run(
     args: &LoadArgs,
     environment: &Environment,
-    scenario: Scenario,
+    scenario: Arc<Scenario>,
     mut means: Means,
 ) -> Result<(Report, Option<Exit>), Failure> {
     let interrupt = CancellationToken::new();
     means.interrupt = interrupt.clone();
-    let scenario = Arc::new(scenario);
     let (live, shown) = live::show(&scenario, environment, args.quiet);
     means.live = Some(live);
     let mut signals = Signals::new().map_err(|error| cannot_start(&error))?;
@@ -242,15 +251,32 @@ fn forms(args: &LoadArgs) -> Result<Vec<(&Path, Form)>, Failure> {
             )
         })
     };
+    let place = |file: &Path| match file.parent().filter(|dir| *dir != Path::new("")) {
+        Some(dir) if !dir.is_dir() => {
+            let what = format!("no report can be written to `{}`", file.display());
+            let cause = format!("there is no directory `{}`", dir.display());
+            Err(Failure::new(Exit::Usage, what, cause, "make it first"))
+        }
+        Some(_) | None => Ok(()),
+    };
     args.report
         .iter()
-        .map(|file| Ok((file.as_path(), form(file)?)))
+        .map(|file| {
+            place(file)?;
+            Ok((file.as_path(), form(file)?))
+        })
         .collect()
 }
 
-/// What signs the tokens of virtual clients.
-fn signing(data_dir: &Path) -> Result<Mint, Failure> {
+/// What signs the tokens of virtual clients: only a server that is started here takes what a new key signs.
+fn signing(data_dir: &Path, own: Option<&Server>) -> Result<Mint, Failure> {
     let dir = data_dir.join("keys");
+    if own.is_none() && !dir.is_dir() {
+        let what = "the tokens of the scenario cannot be signed";
+        let cause = format!("there is no `{}`", dir.display());
+        let help = "give the data directory of the server with --data-dir; where it takes no tokens, leave out `tokens`";
+        return Err(Failure::new(Exit::Usage, what, cause, help));
+    }
     let keys = Keys::open(&dir).map_err(|error| {
         let what = format!("the keys in `{}` cannot be used", dir.display());
         Failure::file(
@@ -287,7 +313,8 @@ fn failed(args: &LoadArgs, error: &RunError) -> Failure {
             )
         }
         RunError::Server(problem) => {
-            let help = "run its command by hand to see what it says";
+            let help = "its program is looked for beside `lift`, then on the PATH (here `cargo build --release` makes it); \
+                run its command by hand to see what it says";
             Failure::new(
                 Exit::Failed,
                 format!("the server of `{file}` does not run"),
@@ -304,9 +331,13 @@ fn failed(args: &LoadArgs, error: &RunError) -> Failure {
                 help,
             )
         }
-        RunError::Refused { .. } => {
-            let help =
-                "check the path, and that --data-dir is the server's own: its key signs the tokens";
+        RunError::Refused { status, .. } => {
+            let help = match status {
+                401 | 403 => {
+                    "check that the scenario has `tokens`, and that --data-dir is the server's own: its key signs them"
+                }
+                _ => "check the path: a WebSocket endpoint answers with status 101",
+            };
             Failure::file(Exit::Refused, "no load was put on anything", error, help)
         }
         other => Failure::file(
@@ -318,8 +349,20 @@ fn failed(args: &LoadArgs, error: &RunError) -> Failure {
     }
 }
 
+/// What helps where a threshold does not hold.
+fn hint(report: &Report, scenario: &Scenario) -> &'static str {
+    let mut speaks = scenario.behaviours.values();
+    let streamer = speaks.any(|one| one.speaks.unwrap_or(scenario.speaks) == Protocol::Streamer);
+    let counted = |name: &str| report.total.counts.get(name).copied().unwrap_or(0);
+    if streamer && counted("messages.due") > 0 && counted("messages.answered") == 0 {
+        "nothing was answered: for a server that does not speak `streamer.v1` the scenario needs `speaks: plain`"
+    } else {
+        "the report has what was measured"
+    }
+}
+
 /// The exit status of a verdict; `ended_by` is the signal's that ended the schedule.
-fn judged(report: &Report, ended_by: Option<Exit>) -> Result<(), Failure> {
+fn judged(report: &Report, ended_by: Option<Exit>, hint: &str) -> Result<(), Failure> {
     let cause = report.verdict.reasons.join("; ");
     match report.verdict.outcome {
         Outcome::Passed => Ok(()),
@@ -327,7 +370,7 @@ fn judged(report: &Report, ended_by: Option<Exit>) -> Result<(), Failure> {
             Exit::Unmet,
             "a threshold does not hold",
             cause,
-            "the report has what was measured",
+            hint,
         )),
         Outcome::Invalid => Err(Failure::new(
             Exit::Failed,
