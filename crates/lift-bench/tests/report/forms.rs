@@ -19,7 +19,7 @@ fn a_text_says_the_verdict_first() {
     assert_eq!(
         first(&report),
         "passed: message-throughput · 600,000 of 600,000 answered · reply p50 0.80 p99 3.2 max 12.0 ms \
-         · 0 lost, 0 twice, 0 out of order"
+         · 1 dropped · 0 lost, 0 twice, 0 out of order"
     );
     report.verdict.outcome = Outcome::Broken;
     report.total.counts.insert(count::LOST.to_owned(), 3);
