@@ -172,7 +172,7 @@ pub mod count {
     pub const LOST: &str = "messages.lost";
     /// Answers to a message that had been answered.
     pub const DUPLICATES: &str = "messages.duplicates";
-    /// Answers that came on one connection before that to an earlier message.
+    /// Answers that came after that to a later message of the same connection.
     pub const REORDERED: &str = "messages.reordered";
     /// Answers that came later than `limits.late_after`.
     pub const LATE: &str = "messages.late";
