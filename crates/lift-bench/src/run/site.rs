@@ -20,7 +20,7 @@ use super::Error;
 use crate::{
     proxy::{Conditions, Proxy},
     report::ServerUse,
-    scenario::{Command, Fault, Kill, Network, Scenario, Stall, parts},
+    scenario::{Command, Fault, Kill, Network, Scenario, Stall, split_target},
     server::{self, CommandError, Output, Server},
 };
 
@@ -238,7 +238,7 @@ async fn between(target: &str, seed: u64) -> Result<(Proxy, String), Error> {
         ))
     };
     // The rest may be a template, which is each client's.
-    let (server, rest) = parts(target);
+    let (server, rest) = split_target(target);
     let uri: Uri = server.parse().map_err(|_unreadable| bad("it is no URL"))?;
     if uri.scheme_str() != Some("ws") {
         return Err(bad("only that of a `ws://` URL can"));

@@ -15,7 +15,7 @@ use crate::payload::{self, is_template};
 const KNOWN: [&str; 4] = ["client", "data", "random", "seed"];
 
 /// A target's scheme, host and port, and its path and query.
-pub(crate) fn parts(target: &str) -> (&str, &str) {
+pub(crate) fn split_target(target: &str) -> (&str, &str) {
     let host = target.find("://").map_or(0, |scheme| scheme + "://".len());
     let from_host = target.get(host..).unwrap_or_default();
     let length = from_host.find(['/', '?', '#']).unwrap_or(from_host.len());
@@ -26,7 +26,7 @@ pub(crate) fn parts(target: &str) -> (&str, &str) {
 
 /// Whether a target's templates are where they may be, and are templates.
 pub(crate) fn check_target(target: &str) -> Result<(), String> {
-    if is_template(parts(target).0) {
+    if is_template(split_target(target).0) {
         return Err(format!(
             "`{target}` has a template before its path: the host and the port are one server's"
         ));

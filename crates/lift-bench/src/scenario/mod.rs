@@ -19,7 +19,7 @@ pub use self::{
     span::{Share, Span},
 };
 pub(crate) use self::{
-    handshake::{check_target, header_value, parts},
+    handshake::{check_target, header_value, split_target},
     read::nearest,
 };
 

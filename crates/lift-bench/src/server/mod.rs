@@ -20,7 +20,7 @@ pub use self::{
 use crate::{
     machine::{Family, family},
     report::ServerUse,
-    scenario::{self, parts},
+    scenario::{self, split_target},
 };
 
 /// From SIGTERM to SIGKILL.
@@ -289,7 +289,7 @@ impl std::fmt::Display for Address {
 impl Address {
     fn of(url: &str) -> Option<Self> {
         // What follows may be a template, which is no part of a URL yet.
-        let uri: Uri = parts(url).0.parse().ok()?;
+        let uri: Uri = split_target(url).0.parse().ok()?;
         let port = match uri.scheme_str()? {
             "ws" => 80,
             "wss" => 443,
