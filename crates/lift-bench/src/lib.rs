@@ -17,6 +17,7 @@ pub mod server;
 pub mod machine;
 mod books;
 mod payload;
+mod opening;
 mod diary;
 mod world;
 mod client;

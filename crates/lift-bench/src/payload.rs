@@ -51,18 +51,10 @@ impl Template {
     /// # Errors
     /// The text is no template, or uses a name that is not known.
     pub(crate) fn new(source: &str, ids: Ids, example: Known<'_>) -> Result<Self, String> {
-        if !source.contains("{{") && !source.contains("{%") {
+        if !is_template(source) {
             return Ok(Self::Fixed(source.to_owned()));
         }
-        let mut environment = Environment::empty();
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-        environment.add_filter("tojson", minijinja::filters::tojson);
-        environment.add_filter("known", known_value);
-        environment
-            .add_template_owned(NAME, source.to_owned())
-            .map_err(|error| format!("the template `{source}`: {error}"))?;
-        let template = Self::Varied(Box::new(environment), ids);
+        let template = Self::Varied(Box::new(compiled(source)?), ids);
         template
             .render(example)
             .map_err(|error| format!("the template `{source}`: {error}"))?;
@@ -82,6 +74,7 @@ impl Template {
                             Ids::Bare => streamer_id(known.client, known.seq),
                         },
                         data => known.row,
+                        seed => known.seed,
                         random => random(known),
                     })
                 });
@@ -89,6 +82,43 @@ impl Template {
             }
         }
     }
+}
+
+/// Whether there is anything to render in a text.
+pub(crate) fn is_template(source: &str) -> bool {
+    source.contains("{{") || source.contains("{%")
+}
+
+/// Whether a text can be rendered by one who knows these names, as far as that is seen before.
+pub(crate) fn check_names(source: &str, known: &[&str]) -> Result<(), String> {
+    if !is_template(source) {
+        return Ok(());
+    }
+    let environment = compiled(source)?;
+    let used = environment
+        .get_template(NAME)
+        .map_err(|error| error.to_string())?
+        .undeclared_variables(false);
+    let unknown = used.iter().filter(|name| !known.contains(&name.as_str()));
+    match unknown.min() {
+        None => Ok(()),
+        Some(name) => Err(format!(
+            "unknown name `{name}` in the template `{source}`, expected one of {}",
+            known.join(", ")
+        )),
+    }
+}
+
+fn compiled(source: &str) -> Result<Environment<'static>, String> {
+    let mut environment = Environment::empty();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+    environment.add_filter("tojson", minijinja::filters::tojson);
+    environment.add_filter("known", known_value);
+    environment
+        .add_template_owned(NAME, source.to_owned())
+        .map_err(|error| format!("the template `{source}`: {error}"))?;
+    Ok(environment)
 }
 
 /// A value as it is; `tojson` makes `null` of a name that is not there.

@@ -17,6 +17,7 @@ use crate::{
     books::{ClientNo, Place, Seq},
     diary::Diary,
     echo::{self, Echo},
+    opening::Opening,
     payload::{Body, Ids, Known, Row, Template},
     scenario::{Behaviour, Message, Protocol, Scenario, Step, Tokens},
 };
@@ -25,6 +26,9 @@ use crate::{
 const ROWS_MAX: usize = 1_000_000;
 /// Messages of the schedule that wait for one client's turn.
 pub(crate) const ORDERS_MAX: usize = 1024;
+
+/// Stands for a server that is not known yet.
+const ANY: &str = "ws://localhost";
 
 /// Claims of a token to mint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +80,7 @@ impl fmt::Debug for World {
 /// One behaviour, ready to be done.
 #[derive(Debug)]
 pub(crate) struct Kind {
-    pub(crate) target: String,
+    pub(crate) opening: Opening,
     pub(crate) speaks: Protocol,
     pub(crate) in_flight: usize,
     pub(crate) messages: Vec<Ready>,
@@ -151,7 +155,8 @@ impl World {
     /// One of them, or its data file, cannot be used.
     pub(crate) fn check(scenario: &Scenario) -> Result<(), String> {
         let mint: Mint = Arc::new(|_claims| Ok(String::new()));
-        Self::ready(scenario, (Some("ws://localhost"), None), Some(mint)).map(|_ready| ())
+        let target = scenario.target.as_deref().unwrap_or(ANY);
+        Self::ready(scenario, (Some(target), None), Some(mint)).map(|_ready| ())
     }
 
     /// `targets` are the server's URL, and the generator's own server.
@@ -167,12 +172,7 @@ impl World {
             Some(file) => rows_of(file)?,
             None => Vec::new(),
         };
-        let example = Known {
-            client: 0,
-            seq: 1,
-            seed: scenario.seed,
-            row: rows.first(),
-        };
+        let example = example(scenario, rows.first());
         let kinds = scenario.behaviours.iter().map(|(name, behaviour)| {
             Kind::new(behaviour, scenario, targets, example)
                 .map_err(|problem| format!("behaviour `{name}`: {problem}"))
@@ -253,14 +253,17 @@ impl Kind {
     ) -> Result<Self, String> {
         let target = match (behaviour.target.as_deref(), echo) {
             (Some(echo::NAME), Some(echo)) => Some(echo.url()),
+            // It is started when there is a run.
+            (Some(echo::NAME), None) => Some(ANY.to_owned()),
             (own, _) => own
                 .or(target)
                 .or(scenario.target.as_deref())
                 .map(str::to_owned),
         };
+        let target = target.ok_or("no server is named: give `target`")?;
         let ready = |message: &Message| Ready::new(message, example);
         Ok(Self {
-            target: target.ok_or("no server is named: give `target`")?,
+            opening: Opening::new(&target, scenario, behaviour, example)?,
             speaks: behaviour.speaks.unwrap_or(scenario.speaks),
             in_flight: usize::try_from(behaviour.in_flight.get()).unwrap_or(usize::MAX),
             messages: behaviour
@@ -387,24 +390,45 @@ impl Turns {
     }
 }
 
-fn rows_of(file: &Path) -> Result<Vec<Row>, String> {
-    let unusable = |error: csv::Error| format!("the data file `{}`: {error}", file.display());
+/// What the first message of the first client knows.
+pub(crate) fn example<'a>(scenario: &Scenario, row: Option<&'a Row>) -> Known<'a> {
+    Known {
+        client: 0,
+        seq: 1,
+        seed: scenario.seed,
+        row,
+    }
+}
+
+/// The row of the first client.
+pub(crate) fn first_row(scenario: &Scenario) -> Result<Option<Row>, String> {
+    match &scenario.data {
+        Some(file) => rows(file)?.next().transpose(),
+        None => Ok(None),
+    }
+}
+
+fn rows(file: &Path) -> Result<impl Iterator<Item = Result<Row, String>>, String> {
+    let unusable = move |error: csv::Error| format!("the data file `{}`: {error}", file.display());
     let mut reader = csv::Reader::from_path(file).map_err(unusable)?;
     let names = reader.headers().map_err(unusable)?.clone();
-    let mut rows = Vec::new();
-    for record in reader.records() {
+    Ok(reader.into_records().map(move |record| {
         let record = record.map_err(unusable)?;
         let row = names
             .iter()
             .zip(record.iter())
             .map(|(name, value)| (name.to_owned(), value.to_owned()));
-        rows.push(row.collect::<BTreeMap<_, _>>());
-        if rows.len() > ROWS_MAX {
-            return Err(format!(
-                "the data file `{}` has more than {ROWS_MAX} rows",
-                file.display()
-            ));
-        }
+        Ok(row.collect())
+    }))
+}
+
+fn rows_of(file: &Path) -> Result<Vec<Row>, String> {
+    let rows: Vec<Row> = rows(file)?.take(ROWS_MAX + 1).collect::<Result<_, _>>()?;
+    if rows.len() > ROWS_MAX {
+        return Err(format!(
+            "the data file `{}` has more than {ROWS_MAX} rows",
+            file.display()
+        ));
     }
     if rows.is_empty() {
         return Err(format!("the data file `{}` has no rows", file.display()));

@@ -12,7 +12,7 @@ use std::{
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::BytesMut;
-use http::{HeaderValue, Uri};
+use http::{HeaderName, HeaderValue, Uri, header};
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
@@ -99,6 +99,8 @@ pub(crate) struct Target {
     authority: String,
     path: String,
     subprotocols: Vec<String>,
+    /// Lines of the request that the options ask for.
+    headers: String,
     tls: Option<(TlsConnector, ServerName<'static>)>,
     token: Option<Token>,
     from: Option<IpAddr>,
@@ -152,6 +154,7 @@ impl Target {
                 .map_or("/", |path| path.as_str())
                 .to_owned(),
             subprotocols: options.subprotocols.clone(),
+            headers: lines(options)?,
             tls,
             token: options.token.clone(),
             from: options.from,
@@ -282,6 +285,7 @@ impl Target {
                 self.subprotocols.join(", ")
             ));
         }
+        text.push_str(&self.headers);
         text.push_str("\r\n");
         Ok(text)
     }
@@ -322,6 +326,37 @@ impl Target {
         }
         Ok(Some((head_bytes, chosen.map(str::to_owned))))
     }
+}
+
+/// The options' headers, as they are sent.
+fn lines(options: &Options) -> Result<String, Error> {
+    let mut lines = String::new();
+    for (name, value) in &options.headers {
+        let bad = |why| Error::Options(format!("the header `{name}` {why}"));
+        if is_own(name) {
+            return Err(bad("is set by the handshake itself"));
+        }
+        if *name == header::AUTHORIZATION && options.token.is_some() {
+            return Err(bad("is set by the handshake itself, from the token"));
+        }
+        let value = std::str::from_utf8(value.as_bytes());
+        let value = value.map_err(|_secret| bad("has a value that is not UTF-8"))?;
+        lines.push_str(&format!("{name}: {value}\r\n"));
+    }
+    Ok(lines)
+}
+
+/// Whether the upgrade sets it (RFC 6455 §4.1), or it would give the request a body.
+fn is_own(name: &HeaderName) -> bool {
+    [
+        header::HOST,
+        header::CONNECTION,
+        header::UPGRADE,
+        header::CONTENT_LENGTH,
+        header::TRANSFER_ENCODING,
+    ]
+    .contains(name)
+        || name.as_str().starts_with("sec-websocket-")
 }
 
 fn connector(roots_pem: Option<&str>) -> Result<TlsConnector, Error> {

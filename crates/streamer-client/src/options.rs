@@ -3,9 +3,13 @@
 use std::{fmt, future::Future, net::IpAddr, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
+use http::HeaderMap;
 use streamer_protocol::SUBPROTOCOL;
 
-use crate::error::Source;
+use crate::{
+    error::{Error, Source},
+    handshake::Target,
+};
 
 /// How to connect.
 ///
@@ -23,6 +27,8 @@ pub struct Options {
     pub token: Option<Token>,
     /// Subprotocols to offer, the best first; `streamer.v1` by default.
     pub subprotocols: Vec<String>,
+    /// Sent with every handshake, besides what it sets itself; none by default. Names are sent in lower case.
+    pub headers: HeaderMap,
     /// PEM certificates to trust besides the public roots.
     pub roots_pem: Option<String>,
     /// How long the first connection is tried; zero makes one attempt. 10 s by default.
@@ -42,12 +48,21 @@ impl Options {
             url: url.into(),
             token: None,
             subprotocols: vec![SUBPROTOCOL.to_owned()],
+            headers: HeaderMap::new(),
             roots_pem: None,
             patience: Duration::from_secs(10),
             answer_within: Duration::from_secs(30),
             from: None,
             observer: None,
         }
+    }
+
+    /// Looks whether a connection can be tried with them, without trying one.
+    ///
+    /// # Errors
+    /// `Options` that cannot work.
+    pub fn check(&self) -> Result<(), Error> {
+        Target::new(self).map(drop)
     }
 
     /// Sets where tokens come from.

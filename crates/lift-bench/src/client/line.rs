@@ -115,8 +115,16 @@ impl Line {
 }
 
 /// What every connection of a client is made with.
-pub(super) fn options(world: &World, kind: &Kind, client: ClientNo, observer: Observer) -> Options {
-    let mut options = Options::new(kind.target.as_str())
+pub(super) fn options(
+    world: &World,
+    kind: &Kind,
+    client: ClientNo,
+    observer: Observer,
+) -> Option<Options> {
+    let options = kind.opening.options(world.known(client, 0));
+    let options = options.inspect_err(|error| tracing::debug!(error, "a client cannot connect"));
+    let mut options = options
+        .ok()?
         .patience(Duration::ZERO)
         .answer_within(world.answer_within)
         .observer(observer);
@@ -125,7 +133,7 @@ pub(super) fn options(world: &World, kind: &Kind, client: ClientNo, observer: Ob
         let place = usize::try_from(client % sources).unwrap_or_default();
         options.from = world.sources.get(place).copied();
     }
-    options
+    Some(options)
 }
 
 /// Tells the diary what the wire says of a client's connections.

@@ -43,7 +43,7 @@ impl Plain {
                 line::of_connection(&world, client, seen);
             }
         });
-        let mut options = line::options(world, kind, client, observer);
+        let mut options = line::options(world, kind, client, observer)?;
         options.subprotocols.clone_from(&world.subprotocols);
         if let Some(token) = world.token(client) {
             options.token = Some(streamer_client::options::Token::fixed(token.ok()?));

@@ -39,7 +39,7 @@ impl Streamer {
                 see(&world, client, seen);
             }
         });
-        let mut options = line::options(world, kind, client, observer);
+        let mut options = line::options(world, kind, client, observer)?;
         if let Some(first) = world.token(client) {
             options.token = Some(tokens(Arc::downgrade(world), client, first.ok()?));
         }

@@ -13,11 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use streamer_client::{
-    Error as ClientError,
-    options::{Options, Token},
-    plain,
-};
+use streamer_client::{Error as ClientError, options::Token, plain};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -28,11 +24,12 @@ pub use self::{
 };
 use crate::{
     echo,
+    opening::Opening,
     plan::Part,
     report::{Moment, Report},
     scenario::{Problem, Protocol, Scenario},
     threshold::Threshold,
-    world::{Claims, Mint, World},
+    world::{self, Claims, Mint, World},
 };
 
 /// What a run has besides its scenario.
@@ -205,6 +202,8 @@ const KNOCK_WITHIN: Duration = Duration::from_secs(10);
 
 /// One connection before thousands: what is wrong with all is said once.
 async fn knock(scenario: &Scenario, means: &Means) -> Result<(), Error> {
+    let row = world::first_row(scenario).map_err(Error::Scenario)?;
+    let example = world::example(scenario, row.as_ref());
     for (place, behaviour) in scenario.behaviours.values().enumerate() {
         let target = behaviour
             .target
@@ -213,15 +212,16 @@ async fn knock(scenario: &Scenario, means: &Means) -> Result<(), Error> {
             .or(scenario.target.as_ref());
         let target = target
             .ok_or_else(|| Error::Scenario("no server is named: give `target`".to_owned()))?;
-        let again = scenario
-            .behaviours
-            .values()
-            .take(place)
-            .any(|before| before.target == behaviour.target);
+        let again =
+            scenario.behaviours.values().take(place).any(|before| {
+                before.target == behaviour.target && before.headers == behaviour.headers
+            });
         if again || behaviour.target.as_deref() == Some(echo::NAME) {
             continue;
         }
-        let mut options = Options::new(target.as_str()).patience(Duration::ZERO);
+        let opening = Opening::new(target, scenario, behaviour, example);
+        let options = opening.and_then(|opening| opening.options(example));
+        let mut options = options.map_err(Error::Scenario)?.patience(Duration::ZERO);
         if behaviour.speaks.unwrap_or(scenario.speaks) == Protocol::Plain {
             options.subprotocols.clone_from(&scenario.subprotocols);
         }

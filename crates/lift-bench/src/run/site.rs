@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures_util::future::try_join_all;
-use http::{Uri, uri::Authority};
+use http::Uri;
 use tokio::{
     net::lookup_host,
     sync::{Mutex, broadcast},
@@ -20,7 +20,7 @@ use super::Error;
 use crate::{
     proxy::{Conditions, Proxy},
     report::ServerUse,
-    scenario::{Command, Fault, Kill, Network, Scenario, Stall},
+    scenario::{Command, Fault, Kill, Network, Scenario, Stall, split_target},
     server::{self, CommandError, Output, Server},
 };
 
@@ -237,7 +237,9 @@ async fn between(target: &str, seed: u64) -> Result<(Proxy, String), Error> {
             "the network before `{target}` cannot be made bad: {why}"
         ))
     };
-    let uri: Uri = target.parse().map_err(|_unreadable| bad("it is no URL"))?;
+    // The rest may be a template, which is each client's.
+    let (server, rest) = split_target(target);
+    let uri: Uri = server.parse().map_err(|_unreadable| bad("it is no URL"))?;
     if uri.scheme_str() != Some("ws") {
         return Err(bad("only that of a `ws://` URL can"));
     }
@@ -246,11 +248,8 @@ async fn between(target: &str, seed: u64) -> Result<(Proxy, String), Error> {
     let mut found = lookup_host((host.as_str(), uri.port_u16().unwrap_or(80))).await?;
     let to: SocketAddr = found.next().ok_or_else(|| bad("its host has no address"))?;
     let proxy = Proxy::start(IpAddr::V4(Ipv4Addr::LOCALHOST), to, seed)?;
-    let mut parts = uri.into_parts();
-    let through = Authority::try_from(proxy.address().to_string());
-    parts.authority = Some(through.map_err(|_never| bad("the proxy has no address"))?);
-    let through = Uri::from_parts(parts).map_err(|_never| bad("it is no URL"))?;
-    Ok((proxy, through.to_string()))
+    let through = format!("ws://{}{rest}", proxy.address());
+    Ok((proxy, through))
 }
 
 fn server_error(error: &dyn std::error::Error) -> String {

@@ -1,6 +1,6 @@
 //! What a virtual client does from its first connection to its last.
 
-use std::{fmt, num::NonZeroU32, time::Duration};
+use std::{collections::BTreeMap, fmt, num::NonZeroU32, time::Duration};
 
 use serde::{
     Deserialize, Deserializer,
@@ -9,7 +9,7 @@ use serde::{
 use serde_json::Value;
 
 use super::{
-    Protocol,
+    Protocol, handshake,
     span::{self, Span},
 };
 
@@ -23,7 +23,11 @@ pub struct Behaviour {
     pub weight: u32,
     /// Another server than the scenario's. `echo` is one in the generator's own process, which sends texts back: what
     /// the machine and the generator themselves cost, to compare with.
+    #[serde(default, deserialize_with = "handshake::target")]
     pub target: Option<String>,
+    /// Replace the scenario's by name.
+    #[serde(default, deserialize_with = "handshake::headers")]
+    pub headers: BTreeMap<String, String>,
     /// What that server speaks, if not what the scenario's does.
     pub speaks: Option<Protocol>,
     /// Messages of a phase's `messages_per_second` that one client has under way at a time: 1 if absent. More wait.

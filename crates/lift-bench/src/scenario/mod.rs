@@ -4,6 +4,7 @@
 
 mod behaviour;
 mod fault;
+mod handshake;
 mod read;
 mod span;
 
@@ -11,12 +12,15 @@ use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 
-pub(crate) use self::read::nearest;
 pub use self::{
     behaviour::{Behaviour, Expect, Message, Reconnect, Repeat, Stay, Step},
     fault::{Command, Cut, Fault, Kill, Network, Stall},
     read::Problem,
     span::{Share, Span},
+};
+pub(crate) use self::{
+    handshake::{check_target, header_value, split_target},
+    read::nearest,
 };
 
 /// A load to put on a server, and what is asked of it.
@@ -45,7 +49,9 @@ pub struct Scenario {
     /// What it is for, in a sentence.
     #[serde(default)]
     pub about: String,
-    /// `ws://` or `wss://` URL of the server.
+    /// `ws://` or `wss://` URL of the server. Its path and query are a template that knows `client`, `data`, `random` and
+    /// `seed`.
+    #[serde(default, deserialize_with = "handshake::target")]
     pub target: Option<String>,
     /// What the server speaks.
     #[serde(default)]
@@ -53,6 +59,9 @@ pub struct Scenario {
     /// Subprotocols to offer a plain server.
     #[serde(default)]
     pub subprotocols: Vec<String>,
+    /// Sent with every handshake, by name in lower case; values are templates as that of `target`.
+    #[serde(default, deserialize_with = "handshake::headers")]
+    pub headers: BTreeMap<String, String>,
     /// Tokens to mint, one for each virtual client.
     pub tokens: Option<Tokens>,
     /// What every random choice follows from; 1 if absent.

@@ -20,7 +20,7 @@ pub use self::{
 use crate::{
     machine::{Family, family},
     report::ServerUse,
-    scenario,
+    scenario::{self, split_target},
 };
 
 /// From SIGTERM to SIGKILL.
@@ -289,7 +289,7 @@ impl std::fmt::Display for Address {
 impl Address {
     fn of(url: &str) -> Option<Self> {
         // What follows may be a template, which is no part of a URL yet.
-        let uri: Uri = url.split(['?', '#']).next()?.parse().ok()?;
+        let uri: Uri = split_target(url).0.parse().ok()?;
         let port = match uri.scheme_str()? {
             "ws" => 80,
             "wss" => 443,
@@ -328,6 +328,7 @@ mod tests {
                 "wss://a.example/dev?token={{ token }}",
                 Some("a.example:443"),
             ),
+            ("ws://localhost:1/{{ client }}", Some("localhost:1")),
             ("ws://[::1]:9", Some("::1:9")),
             ("http://127.0.0.1:7070", None),
             ("127.0.0.1:7070", None),

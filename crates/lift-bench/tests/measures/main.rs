@@ -15,3 +15,4 @@ mod faults;
 mod latencies;
 mod verdicts;
 mod foreign;
+mod handshakes;

@@ -55,6 +55,7 @@ pub(crate) struct Rules {
     upgrade: Box<dyn Fn(usize) -> Upgrade + Send + Sync>,
     /// When after the first text every answer waits, and until when.
     stall: Option<(Duration, Duration)>,
+    handshakes: Mutex<Vec<Request>>,
 }
 
 impl Rules {
@@ -63,6 +64,7 @@ impl Rules {
             script: Box::new(script),
             upgrade: Box::new(|_| Upgrade::Accept),
             stall: None,
+            handshakes: Mutex::default(),
         }
     }
 
@@ -104,6 +106,7 @@ pub(crate) struct Logged {
 
 pub(crate) struct Server {
     pub(crate) url: String,
+    rules: Arc<Rules>,
     log: Arc<Mutex<Vec<Logged>>>,
     stop: CancellationToken,
     thread: Option<JoinHandle<()>>,
@@ -116,19 +119,22 @@ impl Server {
         let address = bound.local_addr().unwrap();
         let (log, stop) = (Arc::new(Mutex::new(Vec::new())), CancellationToken::new());
         let (logged, stopped) = (Arc::clone(&log), stop.clone());
+        let rules = Arc::new(rules);
+        let followed = Arc::clone(&rules);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread();
             let runtime = { runtime }.enable_all().build().unwrap();
             runtime.block_on(async {
                 let bound = TcpListener::from_std(bound).unwrap();
                 tokio::select! {
-                    () = accept(bound, Arc::new(rules), &logged) => {}
+                    () = accept(bound, followed, &logged) => {}
                     () = stopped.cancelled() => {}
                 }
             });
         });
         Self {
             url: format!("ws://{address}/"),
+            rules,
             log,
             stop,
             thread: Some(thread),
@@ -137,6 +143,11 @@ impl Server {
 
     pub(crate) fn log(&self) -> Vec<Logged> {
         self.log.lock().unwrap().clone()
+    }
+
+    /// What asked for a connection, in turn.
+    pub(crate) fn handshakes(&self) -> Vec<Request> {
+        self.rules.handshakes.lock().unwrap().clone()
     }
 }
 
@@ -163,7 +174,12 @@ async fn accept(bound: TcpListener, rules: Arc<Rules>, log: &Arc<Mutex<Vec<Logge
     }
 }
 
-async fn upgraded(tcp: TcpStream, upgrade: Upgrade) -> Option<WebSocketStream<TcpStream>> {
+async fn upgraded(
+    tcp: TcpStream,
+    number: usize,
+    rules: &Rules,
+) -> Option<WebSocketStream<TcpStream>> {
+    let upgrade = (rules.upgrade)(number);
     if matches!(upgrade, Upgrade::HangUp) {
         return None;
     }
@@ -172,6 +188,7 @@ async fn upgraded(tcp: TcpStream, upgrade: Upgrade) -> Option<WebSocketStream<Tc
     }
     #[expect(clippy::result_large_err, reason = "the library's signature")]
     let answer = |request: &Request, mut answer: Response| -> Result<Response, ErrorResponse> {
+        rules.handshakes.lock().unwrap().push(request.clone());
         if let Upgrade::Status(status) = upgrade {
             let mut refused = ErrorResponse::new(None);
             *refused.status_mut() = status.try_into().unwrap();
@@ -190,7 +207,7 @@ async fn upgraded(tcp: TcpStream, upgrade: Upgrade) -> Option<WebSocketStream<Tc
 }
 
 async fn serve(tcp: TcpStream, number: usize, rules: Arc<Rules>, log: Arc<Mutex<Vec<Logged>>>) {
-    let Some(mut socket) = upgraded(tcp, (rules.upgrade)(number)).await else {
+    let Some(mut socket) = upgraded(tcp, number, &rules).await else {
         return;
     };
     let mut held = Vec::new();

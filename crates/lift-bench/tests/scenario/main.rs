@@ -157,6 +157,90 @@ fn a_step_is_its_name_or_its_name_with_what_it_needs() {
 }
 
 #[test]
+fn a_handshake_that_cannot_be_is_said_with_its_place() {
+    for (key, wanted) in [
+        (
+            "headers: { x-a: '{{ clinet }}' }",
+            "line 3, column 36: unknown name `clinet`",
+        ),
+        ("headers: { x-a: '{{ clinet }}' }", "did you mean `client`?"),
+        (
+            "headers: { x-a: '{{ client' }",
+            "line 3, column 36: the template `{{ client`",
+        ),
+        ("headers: { x-a: \"a\\r\\nb\" }", "line 3, column 36"),
+        ("headers: { x-a: ' a' }", "begins or ends with a space"),
+        ("headers: { x a: b }", "line 3, column 31: `x a` is no name"),
+        ("headers: { x-a: a, X-A: b }", "`x-a` is there twice"),
+        (
+            "headers: { x-a: a, Host: b }",
+            "line 3, column 39: the header `host` is set by the handshake itself",
+        ),
+        ("headers: { upgrade: a }", "`upgrade` is set"),
+        ("headers: { connection: a }", "`connection` is set"),
+        ("headers: { sec-websocket-key: a }", "-key` is set"),
+        (
+            "target: 'ws://{{ client }}.example/'",
+            "line 3, column 28: `ws://{{ client }}.example/` has a template before its path",
+        ),
+        (
+            "target: 'ws://a.example/{{ seq }}'",
+            "line 3, column 28: unknown name `seq`",
+        ),
+    ] {
+        check(&behaving(key), wanted);
+    }
+    let whole = behaving("").replace("ws://127.0.0.1:1", "ws://a.example/?a={{ clinet }}");
+    check(&whole, "line 2, column 9: unknown name `clinet`");
+    check(
+        &format!("headers: {{ te xt: a }}\n{}", behaving("")),
+        "line 1, column 12",
+    );
+}
+
+#[test]
+fn a_handshake_that_the_first_client_cannot_make_is_said_before_a_run() {
+    for (inner, more, wanted) in [
+        (
+            "target: 'ws://a.example/{{ data.room }}'",
+            "",
+            "behaviour `a`: the template `ws://a.example/{{ data.room }}`",
+        ),
+        (
+            "target: 'ws://a.example/two words{{ client }}'",
+            "",
+            "`ws://a.example/two words0` cannot be read",
+        ),
+        (
+            "headers: { x-a: '{{ data.room }}' }",
+            "",
+            "the header `x-a`: the template",
+        ),
+        (
+            "headers: { x-a: '{{ \"\\n\" }}' }",
+            "",
+            "the header `x-a`: its value begins or ends",
+        ),
+        (
+            "headers: { x-a: 'a{{ \"\\n\" }}b' }",
+            "",
+            "the header `x-a`: its value has characters",
+        ),
+        (
+            "headers: { Authorization: Basic YTpi }",
+            "tokens: {}\n",
+            "the header `authorization` is set by the handshake itself, from the token",
+        ),
+    ] {
+        let text = format!("{}{more}", behaving(inner));
+        let refused = run::check(&Scenario::parse(&text).unwrap()).unwrap_err();
+        assert!(refused.to_string().contains(wanted), "{refused}");
+    }
+    let text = behaving("headers: { Authorization: Basic YTpi }, target: echo");
+    run::check(&Scenario::parse(&text).unwrap()).unwrap();
+}
+
+#[test]
 fn what_a_run_cannot_do_is_said_before_it() {
     for (inner, wanted) in [
         (

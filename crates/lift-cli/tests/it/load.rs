@@ -125,6 +125,35 @@ fn a_scenario_that_cannot_be_used_is_refused_where_it_is_wrong() {
 }
 
 #[test]
+fn a_target_that_is_given_is_checked_instead_of_the_scenarios() {
+    let place = Place::with(&format!("target: 'ws://no host/'{SCENARIO}"));
+    let scenario = place.scenario();
+    let check = |target| alone(&["load", &scenario, "--check", "--target", target], "");
+    let stdout = ["hello: 3 phases, 0 thresholds"];
+    assert_eq!(
+        check("ws://127.0.0.1:9/{{ client }}"),
+        printed(0, &stdout, &[])
+    );
+    for (target, cause) in [
+        (
+            "ws://127.0.0.1:9/?a={{ seq }}",
+            "behaviour `talker`: unknown name `seq` in the template `ws://127.0.0.1:PORT/?a={{ seq }}`, expected one of client, data, random, seed",
+        ),
+        (
+            "ws://a b/",
+            "behaviour `talker`: the URL `ws://a b/` cannot be read: invalid uri character",
+        ),
+    ] {
+        let stderr = [
+            &format!("error: the scenario `{scenario}` cannot be used"),
+            &format!("  cause: {cause}"),
+            "  help: docs/load-scenarios.md describes every key",
+        ];
+        assert_eq!(check(target), printed(2, &[], &stderr));
+    }
+}
+
+#[test]
 fn a_server_that_is_not_there_is_one_error() {
     let place = Place::with(SCENARIO);
     let stderr = [

@@ -9,6 +9,7 @@ use std::{
 };
 
 use futures_util::{SinkExt, StreamExt};
+use http::HeaderName;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use serde_json::{Value, json};
 use streamer_client::{
@@ -184,6 +185,30 @@ fn a_server_that_chooses_no_subprotocol_will_do() {
     );
 }
 
+fn with(name: &str, value: &str) -> Options {
+    let mut options = Options::new("ws://localhost/");
+    let name: HeaderName = name.parse().unwrap();
+    options.headers.insert(name, value.parse().unwrap());
+    options
+}
+
+#[test]
+fn headers_go_with_every_handshake() {
+    play(
+        |server| async move {
+            for _ in 0..2 {
+                let request = server.refuse("503 Service Unavailable").await;
+                assert!(request.contains("\r\ncookie: a=\u{e9}\r\n"), "{request}");
+            }
+            server.accept().await.hear_close().await;
+        },
+        |mut options| async move {
+            options.headers = with("Cookie", "a=\u{e9}").headers;
+            Client::connect(options).await.unwrap().close().await;
+        },
+    );
+}
+
 #[test]
 fn options_that_cannot_work_are_refused_before_anything_is_sent() {
     let cases = [
@@ -194,6 +219,13 @@ fn options_that_cannot_work_are_refused_before_anything_is_sent() {
         (
             Options::new("ws://localhost/").subprotocols(vec!["a b".into()]),
             "not a token",
+        ),
+        (with("Host", "a"), "`host` is set by the handshake itself"),
+        (with("sec-websocket-key", "a"), "-key` is set"),
+        (with("content-length", "1"), "`content-length` is set"),
+        (
+            with("authorization", "a").token(Token::fixed("t")),
+            "from the token",
         ),
         (
             Options::new("wss://localhost/")
@@ -206,6 +238,7 @@ fn options_that_cannot_work_are_refused_before_anything_is_sent() {
         .build()
         .unwrap();
     for (options, why) in cases {
+        assert!(matches!(options.check(), Err(Error::Options(_))), "{why}");
         match runtime.block_on(Client::connect(options)) {
             Err(Error::Options(text)) => assert!(text.contains(why), "{text}"),
             other => panic!("{other:?}"),

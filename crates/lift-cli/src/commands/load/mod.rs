@@ -217,6 +217,9 @@ fn read(args: &LoadArgs) -> Result<Scenario, Failure> {
     };
     let mut scenario = Scenario::parse(&text).map_err(|problem| wrong(&problem))?;
     scenario.thresholds.extend(args.threshold.iter().cloned());
+    if let Some(target) = &args.target {
+        scenario.target = Some(target.clone());
+    }
     if let Some(seed) = args.seed {
         scenario.seed = seed;
     }
