@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::{
     Protocol,
     span::{self, Span},
+    target,
 };
 
 /// What one kind of virtual client does.
@@ -23,6 +24,7 @@ pub struct Behaviour {
     pub weight: u32,
     /// Another server than the scenario's. `echo` is one in the generator's own process, which sends texts back: what
     /// the machine and the generator themselves cost, to compare with.
+    #[serde(default, deserialize_with = "target::of_behaviour")]
     pub target: Option<String>,
     /// What that server speaks, if not what the scenario's does.
     pub speaks: Option<Protocol>,

@@ -5,7 +5,9 @@
 mod behaviour;
 mod fault;
 mod read;
+mod refusal;
 mod span;
+mod target;
 
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
 
@@ -15,8 +17,9 @@ pub(crate) use self::read::nearest;
 pub use self::{
     behaviour::{Behaviour, Expect, Message, Reconnect, Repeat, Stay, Step},
     fault::{Command, Cut, Fault, Kill, Network, Stall},
-    read::Problem,
+    read::{PROCESSES_MAX, Problem},
     span::{Share, Span},
+    target::target_url,
 };
 
 /// A load to put on a server, and what is asked of it.
@@ -46,6 +49,7 @@ pub struct Scenario {
     #[serde(default)]
     pub about: String,
     /// `ws://` or `wss://` URL of the server.
+    #[serde(default, deserialize_with = "target::of_scenario")]
     pub target: Option<String>,
     /// What the server speaks.
     #[serde(default)]
@@ -130,8 +134,8 @@ pub struct Server {
 pub struct Phase {
     /// What reports call it.
     pub name: String,
-    /// How long it lasts.
-    #[serde(deserialize_with = "span::duration")]
+    /// How long it lasts, which is some time.
+    #[serde(deserialize_with = "span::some_duration")]
     pub duration: Duration,
     /// Virtual clients that start each second.
     #[serde(default)]
@@ -167,7 +171,8 @@ pub struct Limits {
     /// What is unanswered this long after the last phase is lost.
     #[serde(deserialize_with = "span::duration")]
     pub drain: Duration,
-    /// The run is invalid if 1 % of what was due was begun later than this.
+    /// The run is invalid if 1 % of what was due in a phase was begun later than this; a phase that had few due is judged
+    /// with the others.
     #[serde(deserialize_with = "span::duration")]
     pub lag: Duration,
     /// The run is invalid if more of what was due was never begun.
