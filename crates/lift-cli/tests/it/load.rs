@@ -94,7 +94,8 @@ fn a_scenario_that_cannot_be_used_is_refused_where_it_is_wrong() {
             "200ms",
             "fast",
             vec![],
-            "line 9, column 29: `fast` is no time: write 500ms, 30s, 5m or 1h".to_owned(),
+            "line 9, column 29: `duration`: `fast` is no time: write 500ms, 30s, 5m or 1h"
+                .to_owned(),
         ),
         (
             "hello",
@@ -121,6 +122,34 @@ fn a_scenario_that_cannot_be_used_is_refused_where_it_is_wrong() {
             HELP,
         ];
         assert_eq!(alone(&all, ""), printed(2, &[], &stderr));
+    }
+}
+
+#[test]
+fn an_argument_that_no_run_can_do_is_refused_before_it() {
+    let place = Place::with(SCENARIO);
+    for (argument, value, wanted) in [
+        (
+            "--processes",
+            "0",
+            "invalid value '0' for '--processes <NUMBER>': 0 is not in 1..=64",
+        ),
+        (
+            "--processes",
+            "65",
+            "invalid value '65' for '--processes <NUMBER>': 65 is not in 1..=64",
+        ),
+        (
+            "--target",
+            "http://example.test",
+            "invalid value 'http://example.test' for '--target <URL>': `http://example.test` is no `ws://` or `wss://` URL: \
+             write `ws://127.0.0.1:PORT`",
+        ),
+    ] {
+        let scenario = place.scenario();
+        let run = alone(&["load", &scenario, "--check", argument, value], "");
+        assert_eq!(run.exit, Some(2), "{run:?}");
+        assert!(run.stderr.contains(wanted), "{run:?}");
     }
 }
 
