@@ -5,7 +5,7 @@ use streamer_client::options::{Options, Token};
 
 use crate::{
     payload::{Ids, Known, Template},
-    scenario::{Behaviour, Scenario, check_target, header_value},
+    scenario::{Behaviour, Scenario, header_value, target_url},
 };
 
 /// How clients of one behaviour connect.
@@ -24,7 +24,7 @@ impl Opening {
         behaviour: &Behaviour,
         example: Known<'_>,
     ) -> Result<Self, String> {
-        check_target(target)?;
+        target_url(target).map_err(|problem| problem.to_string())?;
         let mut headers = scenario.headers.clone();
         headers.extend(behaviour.headers.clone());
         let headers = headers.iter().map(|(name, text)| {

@@ -54,31 +54,17 @@ impl Template {
         if !is_template(source) {
             return Ok(Self::Fixed(source.to_owned()));
         }
-        let template = Self::Varied(Box::new(compiled(source)?), ids);
-        template
-            .render(example)
-            .map_err(|error| format!("the template `{source}`: {error}"))?;
-        Ok(template)
+        let refused = |error: minijinja::Error| refused(source, &error, example);
+        let environment = compiled(source).map_err(refused)?;
+        rendered(&environment, ids, example).map_err(refused)?;
+        Ok(Self::Varied(Box::new(environment), ids))
     }
 
     pub(crate) fn render(&self, known: Known<'_>) -> Result<String, String> {
         match self {
             Self::Fixed(text) => Ok(text.clone()),
             Self::Varied(environment, ids) => {
-                let rendered = environment.get_template(NAME).and_then(|template| {
-                    template.render(context! {
-                        client => known.client,
-                        seq => known.seq,
-                        id => match ids {
-                            Ids::Marked => id(known.client, known.seq),
-                            Ids::Bare => streamer_id(known.client, known.seq),
-                        },
-                        data => known.row,
-                        seed => known.seed,
-                        random => random(known),
-                    })
-                });
-                rendered.map_err(|error| error.to_string())
+                rendered(environment, *ids, known).map_err(|error| without_place(&error))
             }
         }
     }
@@ -94,7 +80,7 @@ pub(crate) fn check_names(source: &str, known: &[&str]) -> Result<(), String> {
     if !is_template(source) {
         return Ok(());
     }
-    let environment = compiled(source)?;
+    let environment = compiled(source).map_err(|error| unusable(source, &error))?;
     let used = environment
         .get_template(NAME)
         .map_err(|error| error.to_string())?
@@ -109,16 +95,72 @@ pub(crate) fn check_names(source: &str, known: &[&str]) -> Result<(), String> {
     }
 }
 
-fn compiled(source: &str) -> Result<Environment<'static>, String> {
+fn compiled(source: &str) -> Result<Environment<'static>, minijinja::Error> {
     let mut environment = Environment::empty();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment.add_filter("tojson", minijinja::filters::tojson);
     environment.add_filter("known", known_value);
-    environment
-        .add_template_owned(NAME, source.to_owned())
-        .map_err(|error| format!("the template `{source}`: {error}"))?;
+    environment.add_template_owned(NAME, source.to_owned())?;
     Ok(environment)
+}
+
+fn rendered(
+    environment: &Environment<'_>,
+    ids: Ids,
+    known: Known<'_>,
+) -> Result<String, minijinja::Error> {
+    environment.get_template(NAME)?.render(context! {
+        client => known.client,
+        seq => known.seq,
+        id => match ids {
+            Ids::Marked => id(known.client, known.seq),
+            Ids::Bare => streamer_id(known.client, known.seq),
+        },
+        data => known.row,
+        seed => known.seed,
+        random => random(known),
+    })
+}
+
+/// Why a template cannot be used, as it was written.
+fn refused(source: &str, error: &minijinja::Error, example: Known<'_>) -> String {
+    /// Columns of a data file that are named.
+    const COLUMNS_MAX: usize = 20;
+    if error.kind() != minijinja::ErrorKind::UndefinedError {
+        return unusable(source, error);
+    }
+    let names = ["client", "seq", "id", "seed", "random(from, to)"].map(str::to_owned);
+    let columns = example.row.into_iter().flat_map(BTreeMap::keys);
+    let columns = columns
+        .take(COLUMNS_MAX)
+        .map(|column| format!("data.{column}"));
+    let names: Vec<String> = names
+        .into_iter()
+        .chain(columns)
+        .map(|name| format!("`{name}`"))
+        .collect();
+    let more = match example.row {
+        Some(row) if row.len() > COLUMNS_MAX => " and the data file's other columns",
+        Some(_) => "",
+        None => "; the columns of a file that `data` names are `data.COLUMN`",
+    };
+    format!(
+        "the template `{source}` uses a name that there is not: there are {}{more}",
+        names.join(", ")
+    )
+}
+
+fn unusable(source: &str, error: &minijinja::Error) -> String {
+    format!("the template `{source}`: {}", without_place(error))
+}
+
+/// Without the name that the template has in here.
+fn without_place(error: &minijinja::Error) -> String {
+    match error.detail() {
+        Some(detail) => format!("{}: {detail}", error.kind()),
+        None => error.kind().to_string(),
+    }
 }
 
 /// A value as it is; `tojson` makes `null` of a name that is not there.
@@ -172,7 +214,12 @@ impl Body {
                 Some(payload) => json_template(payload, &mut source),
                 None => source.push_str("null"),
             }
-            let payload = Template::new(&source, Ids::Bare, example)?;
+            let payload = Template::new(&source, Ids::Bare, example).map_err(|refused| {
+                // The one template of all strings is not what was written.
+                let strings = message.payload.as_ref();
+                let own = strings.and_then(|strings| first_refused(strings, example));
+                own.unwrap_or(refused)
+            })?;
             let body = Self::Action {
                 action: action.clone(),
                 payload,
@@ -198,6 +245,20 @@ impl Body {
             Self::Text { .. } => "null".to_owned(),
         };
         RawValue::from_string(text).map_err(|error| format!("the payload is no JSON: {error}"))
+    }
+}
+
+/// What is wrong with the first string of `value` that is no template.
+fn first_refused(value: &serde_json::Value, example: Known<'_>) -> Option<String> {
+    match value {
+        serde_json::Value::String(text) => Template::new(text, Ids::Bare, example).err(),
+        serde_json::Value::Array(items) => {
+            items.iter().find_map(|item| first_refused(item, example))
+        }
+        serde_json::Value::Object(members) => members
+            .values()
+            .find_map(|member| first_refused(member, example)),
+        _ => None,
     }
 }
 
@@ -301,7 +362,11 @@ mod tests {
     fn a_name_that_is_not_known_is_refused_at_once() {
         let message: Message = serde_json::from_value(json!({"text": "{{ clinet }}"})).unwrap();
         let refused = Body::new(&message, known(None)).unwrap_err();
-        assert!(refused.contains("undefined"), "{refused}");
+        assert_eq!(
+            refused,
+            "the template `{{ clinet }}` uses a name that there is not: there are `client`, `seq`, `id`, `seed`, \
+             `random(from, to)`; the columns of a file that `data` names are `data.COLUMN`"
+        );
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub struct Behaviour {
     pub weight: u32,
     /// Another server than the scenario's. `echo` is one in the generator's own process, which sends texts back: what
     /// the machine and the generator themselves cost, to compare with.
-    #[serde(default, deserialize_with = "handshake::target")]
+    #[serde(default, deserialize_with = "handshake::target_of_behaviour")]
     pub target: Option<String>,
     /// Replace the scenario's by name.
     #[serde(default, deserialize_with = "handshake::headers")]

@@ -2,14 +2,18 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, Uri};
 use serde::{
     Deserialize, Deserializer,
     de::{Error, MapAccess, Visitor},
 };
 use streamer_client::options::Options;
 
-use crate::payload::{self, is_template};
+use super::Problem;
+use crate::{
+    echo,
+    payload::{self, is_template},
+};
 
 /// What a template knows before its client has sent a message.
 const KNOWN: [&str; 4] = ["client", "data", "random", "seed"];
@@ -24,14 +28,28 @@ pub(crate) fn split_target(target: &str) -> (&str, &str) {
         .unwrap_or((target, ""))
 }
 
-/// Whether a target's templates are where they may be, and are templates.
-pub(crate) fn check_target(target: &str) -> Result<(), String> {
-    if is_template(split_target(target).0) {
-        return Err(format!(
-            "`{target}` has a template before its path: the host and the port are one server's"
-        ));
+/// Checks a URL that a WebSocket can be opened to, whose path and query may be templates.
+///
+/// # Errors
+/// It is no `ws://` or `wss://` URL, its host or port is a template, or a template knows another name.
+pub fn target_url(text: &str) -> Result<String, Problem> {
+    let (server, _) = split_target(text);
+    if is_template(server) {
+        return Err(Problem::of(format!(
+            "`{text}` has a template before its path: the host and the port are one server's"
+        )));
     }
-    payload::check_names(target, &KNOWN)
+    let is_url = server.parse::<Uri>().is_ok_and(|uri| {
+        matches!(uri.scheme_str(), Some("ws" | "wss"))
+            && uri.host().is_some_and(|host| !host.is_empty())
+    });
+    if !is_url {
+        return Err(Problem::of(format!(
+            "`{text}` is no `ws://` or `wss://` URL: write `ws://127.0.0.1:7070`"
+        )));
+    }
+    payload::check_names(text, &KNOWN).map_err(Problem::of)?;
+    Ok(text.to_owned())
 }
 
 /// A value that a header may have (RFC 9110 §5.5); it may be secret.
@@ -48,11 +66,25 @@ pub(crate) fn header_value(text: &str) -> Result<HeaderValue, &'static str> {
 pub(super) fn target<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<String>, D::Error> {
-    let target = Option::<String>::deserialize(deserializer)?;
-    if let Some(target) = &target {
-        check_target(target).map_err(D::Error::custom)?;
-    }
-    Ok(target)
+    let text = Option::<String>::deserialize(deserializer)?;
+    text.map(|text| target_url(&text).map_err(D::Error::custom))
+        .transpose()
+}
+
+/// Which may be the generator's own.
+pub(super) fn target_of_behaviour<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    let url = |text: String| match target_url(&text) {
+        _ if text == echo::NAME => Ok(text),
+        Ok(url) => Ok(url),
+        Err(problem) => Err(D::Error::custom(format!(
+            "{problem}, or `{}` for the generator's own server",
+            echo::NAME
+        ))),
+    };
+    text.map(url).transpose()
 }
 
 /// By their names in lower case.
@@ -92,7 +124,7 @@ impl<'de> Deserialize<'de> for Name {
         let text = String::deserialize(deserializer)?;
         let name: HeaderName = text
             .parse()
-            .map_err(|_bad| D::Error::custom(format!("`{text}` is no name of a header")))?;
+            .map_err(|_bad| D::Error::custom("it is no name of a header"))?;
         let mut options = Options::new("ws://localhost");
         options
             .headers

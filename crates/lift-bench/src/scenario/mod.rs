@@ -6,6 +6,7 @@ mod behaviour;
 mod fault;
 mod handshake;
 mod read;
+mod refusal;
 mod span;
 
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
@@ -15,11 +16,12 @@ use serde::Deserialize;
 pub use self::{
     behaviour::{Behaviour, Expect, Message, Reconnect, Repeat, Stay, Step},
     fault::{Command, Cut, Fault, Kill, Network, Stall},
-    read::Problem,
+    handshake::target_url,
+    read::{PROCESSES_MAX, Problem},
     span::{Share, Span},
 };
 pub(crate) use self::{
-    handshake::{check_target, header_value, split_target},
+    handshake::{header_value, split_target},
     read::nearest,
 };
 
@@ -139,8 +141,8 @@ pub struct Server {
 pub struct Phase {
     /// What reports call it.
     pub name: String,
-    /// How long it lasts.
-    #[serde(deserialize_with = "span::duration")]
+    /// How long it lasts, which is some time.
+    #[serde(deserialize_with = "span::some_duration")]
     pub duration: Duration,
     /// Virtual clients that start each second.
     #[serde(default)]
@@ -176,7 +178,8 @@ pub struct Limits {
     /// What is unanswered this long after the last phase is lost.
     #[serde(deserialize_with = "span::duration")]
     pub drain: Duration,
-    /// The run is invalid if 1 % of what was due was begun later than this.
+    /// The run is invalid if 1 % of what was due in a phase was begun later than this; a phase that had few due is judged
+    /// with the others.
     #[serde(deserialize_with = "span::duration")]
     pub lag: Duration,
     /// The run is invalid if more of what was due was never begun.

@@ -1,15 +1,18 @@
 //! A text comes in; a scenario that can be run, or the place of the first mistake, goes out.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
-use super::{Behaviour, Expect, Fault, Message, Phase, Protocol, Scenario, Step};
+use serde::{Deserialize, de::IgnoredAny};
+use serde_saphyr::Spanned;
+
+use super::{Behaviour, Expect, Fault, Message, Phase, Protocol, Scenario, Step, refusal};
 
 /// Largest scenario file.
 const BYTES_MAX: usize = 1024 * 1024;
 /// Most messages or connections a second in all.
 const RATE_MAX: f64 = 1_000_000.0;
 /// Most processes that share a load.
-const PROCESSES_MAX: u16 = 64;
+pub const PROCESSES_MAX: u16 = 64;
 /// Deepest nesting of `repeat`.
 const DEPTH_MAX: usize = 8;
 
@@ -40,12 +43,46 @@ impl fmt::Display for Problem {
 }
 
 impl Problem {
-    fn of(message: impl Into<String>) -> Self {
+    pub(super) fn of(message: impl Into<String>) -> Self {
         Self {
             place: None,
             message: message.into(),
             suggestion: None,
         }
+    }
+}
+
+/// What of a scenario cannot work.
+enum Of<'a> {
+    Whole,
+    Behaviour(&'a str),
+    Phase(usize),
+    NameOfPhase(usize),
+}
+
+/// Where the parts of a scenario are.
+#[derive(Deserialize)]
+struct Places {
+    behaviours: BTreeMap<String, Spanned<IgnoredAny>>,
+    phases: Vec<Spanned<Named>>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    name: Spanned<String>,
+}
+
+impl Of<'_> {
+    /// Its line and column: the text is read again, for a scenario that works has no use for them.
+    fn place(&self, text: &str) -> Option<(u64, u64)> {
+        let places: Places = serde_saphyr::from_str(text).ok()?;
+        let location = match self {
+            Self::Whole => return None,
+            Self::Behaviour(name) => places.behaviours.get(*name)?.referenced,
+            Self::Phase(number) => places.phases.get(*number)?.referenced,
+            Self::NameOfPhase(number) => places.phases.get(*number)?.value.name.referenced,
+        };
+        Some(refusal::place(location))
     }
 }
 
@@ -61,12 +98,42 @@ impl Scenario {
                 text.len()
             )));
         }
-        let scenario: Self = serde_saphyr::from_str(text).map_err(|error| located(&error))?;
-        scenario.check()?;
-        Ok(scenario)
+        let scenario = refusal::shaped(text)?;
+        match scenario.check() {
+            Ok(()) => Ok(scenario),
+            Err((of, problem)) => Err(Problem {
+                place: of.place(text),
+                ..problem
+            }),
+        }
     }
 
-    fn check(&self) -> Result<(), Problem> {
+    fn check(&self) -> Result<(), (Of<'_>, Problem)> {
+        self.check_whole().map_err(|problem| (Of::Whole, problem))?;
+        for (name, behaviour) in &self.behaviours {
+            self.check_behaviour(behaviour).map_err(|problem| {
+                let problem = within(&format!("behaviour `{name}`"), problem);
+                (Of::Behaviour(name), problem)
+            })?;
+        }
+        for (number, phase) in self.phases.iter().enumerate() {
+            self.check_phase(phase).map_err(|problem| {
+                let problem = within(&format!("phase `{}`", phase.name), problem);
+                (Of::Phase(number), problem)
+            })?;
+            let mut before = self.phases.iter().take(number);
+            if before.any(|before| before.name == phase.name) {
+                let problem = Problem::of(format!(
+                    "two phases are named `{}`: reports and thresholds know a phase by its name",
+                    phase.name
+                ));
+                return Err((Of::NameOfPhase(number), problem));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_whole(&self) -> Result<(), Problem> {
         if self.phases.is_empty() || self.behaviours.is_empty() {
             return Err(Problem::of(
                 "it needs at least one of `behaviours` and one of `phases`",
@@ -84,14 +151,6 @@ impl Scenario {
             .is_some_and(|server| server.command.is_empty())
         {
             return Err(Problem::of("`server` has no `command`"));
-        }
-        for (name, behaviour) in &self.behaviours {
-            self.check_behaviour(behaviour)
-                .map_err(|problem| within(&format!("behaviour `{name}`"), problem))?;
-        }
-        for phase in &self.phases {
-            self.check_phase(phase)
-                .map_err(|problem| within(&format!("phase `{}`", phase.name), problem))?;
         }
         Ok(())
     }
@@ -255,35 +314,6 @@ fn within(place: &str, problem: Problem) -> Problem {
         message: format!("{place}: {}", problem.message),
         ..problem
     }
-}
-
-/// What the parser says, with its place, and the key that was perhaps meant.
-fn located(error: &serde_saphyr::Error) -> Problem {
-    let place = error
-        .location()
-        .map(|location| (location.line(), location.column()));
-    let said = error.without_snippet().to_string();
-    let message = said
-        .rsplit_once(" at line ")
-        .map_or(said.as_str(), |(message, _)| message);
-    Problem {
-        place,
-        suggestion: meant(message),
-        message: message.to_owned(),
-    }
-}
-
-/// Out of `unknown field `stepz`, expected one of name, steps`: `steps`.
-fn meant(message: &str) -> Option<String> {
-    let (_, rest) = message.split_once('`')?;
-    let (wrong, rest) = rest.split_once('`')?;
-    let (_, known) = rest
-        .split_once("expected one of ")
-        .or_else(|| rest.split_once("expected "))?;
-    let known = known
-        .split([',', ' ', '`'])
-        .filter(|word| !word.is_empty() && *word != "or");
-    nearest(wrong, known)
 }
 
 /// Of names, the one that is most like `name`, if it is like it at all.

@@ -99,6 +99,17 @@ pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Dur
     parsed(&String::deserialize(deserializer)?)
 }
 
+/// A duration in which something can happen.
+pub(super) fn some_duration<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Duration, D::Error> {
+    let duration = duration(deserializer)?;
+    if duration.is_zero() {
+        return Err(D::Error::custom("it is 0: nothing is due in no time"));
+    }
+    Ok(duration)
+}
+
 pub(super) fn optional_duration<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Duration>, D::Error> {

@@ -66,7 +66,12 @@ impl Amount {
                 format!("`{metric}` is a time, and `{text}` has no unit: write `{text}ms`")
             }
             (Unit::Percent, Scale::One) => {
-                format!("`{metric}` is a share in `%`, and `{text}` has no unit: write `{text}%`")
+                let meant = if self.value <= 1.0 {
+                    hundredfold(text)
+                } else {
+                    text.clone()
+                };
+                format!("`{metric}` is a share in `%`, and `{text}` has no unit: write `{meant}%`")
             }
             (unit, scale) => format!(
                 "`{metric}` is {}, and `{text}` is {}",
@@ -104,6 +109,20 @@ impl Scale {
             Self::Percent => format!("{}%", percent(number)),
             Self::One => plain(number),
         }
+    }
+}
+
+/// Of decimal digits, with the point two places to the right: multiplied, `0.999` would not be `99.9`.
+fn hundredfold(text: &str) -> String {
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let (hundredths, rest) = part.split_at_checked(2).unwrap_or((part, ""));
+    let digits = format!("{whole}{hundredths:0<2}");
+    let (whole, rest) = (digits.trim_start_matches('0'), rest.trim_end_matches('0'));
+    let whole = if whole.is_empty() { "0" } else { whole };
+    if rest.is_empty() {
+        whole.to_owned()
+    } else {
+        format!("{whole}.{rest}")
     }
 }
 

@@ -42,7 +42,10 @@ enum Right {
     Metric(Metric, f64, Scale),
 }
 
-/// The two-byte ones first: `<=` begins with `<`.
+/// What operators are made of.
+const SIGNS: &[char] = &['<', '>', '='];
+/// As they are listed.
+const COMPARISONS: &str = "`<`, `<=`, `>`, `>=` and `==`";
 const OPERATORS: [(&str, Operator); 5] = [
     ("<=", Operator::AtMost),
     (">=", Operator::AtLeast),
@@ -122,24 +125,30 @@ impl Operator {
 }
 
 fn parsed(text: &str) -> Result<Threshold, Problem> {
-    let Some(at) = outside(text, &['<', '>', '=']) else {
+    let Some(at) = outside(text, SIGNS) else {
         return Err(problem(
             "it has no `<`, `<=`, `>`, `>=` or `==`: write `reply.p99 < 100ms`".to_owned(),
         ));
     };
     let (left, rest) = text.split_at(at);
-    let found = OPERATORS
-        .into_iter()
-        .find_map(|(sign, operator)| Some((rest.strip_prefix(sign)?, operator)));
-    let Some((right, operator)) = found else {
-        return Err(problem("`=` is no comparison: write `==`".to_owned()));
+    let right = rest.trim_start_matches(SIGNS);
+    // What is no part of a name and stands before the first sign belongs to it, as in `!=`.
+    let name = left.trim_end_matches(['!', '~']);
+    let sign = text.get(name.len()..text.len() - right.len());
+    let sign = sign.unwrap_or_default();
+    let found = OPERATORS.into_iter().find(|(known, _)| *known == sign);
+    let Some((_, operator)) = found else {
+        return Err(problem(match sign {
+            "=" => "`=` is no comparison: write `==`".to_owned(),
+            other => format!("`{other}` is no comparison: there are {COMPARISONS}"),
+        }));
     };
     let left = Metric::parse(left)?;
     let right = right.trim();
-    if right.starts_with(['<', '>', '=']) {
-        return Err(problem(
-            "it has an operator that is none of `<`, `<=`, `>`, `>=`, `==`".to_owned(),
-        ));
+    if right.starts_with(SIGNS) {
+        return Err(problem(format!(
+            "it has two operators: there are {COMPARISONS}"
+        )));
     }
     let right = if right.starts_with(|c: char| c.is_ascii_alphabetic()) {
         against(&left, right)?

@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::Args as Group;
-use lift_bench::plan::Part;
+use clap::{Args as Group, value_parser};
+use lift_bench::{
+    plan::Part,
+    scenario::{PROCESSES_MAX, target_url},
+};
 
 pub(super) const LOAD_EXAMPLES: &str = "\
 Examples:
@@ -28,7 +31,7 @@ pub struct LoadArgs {
     /// YAML file: what to do to the server, and what must hold.
     pub scenario: PathBuf,
     /// `ws://` or `wss://` URL of a server that runs already, instead of the scenario's.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = target_url)]
     pub target: Option<String>,
     /// Data directory whose newest key signs the tokens of virtual clients [default: .streamer; a new one where the scenario starts the server].
     #[arg(long, value_name = "DIR", env = "STREAMER_DATA_DIR")]
@@ -40,7 +43,7 @@ pub struct LoadArgs {
     #[arg(long, value_name = "NUMBER")]
     pub seed: Option<u64>,
     /// Generator processes that share the load, instead of the scenario's.
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = value_parser!(u16).range(1..=i64::from(PROCESSES_MAX)))]
     pub processes: Option<u16>,
     /// File to write the report to, by its ending: .json, .html, .md, .csv, .xml (JUnit) or .txt; repeatable.
     #[arg(long, value_name = "FILE")]

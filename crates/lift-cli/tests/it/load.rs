@@ -94,7 +94,8 @@ fn a_scenario_that_cannot_be_used_is_refused_where_it_is_wrong() {
             "200ms",
             "fast",
             vec![],
-            "line 9, column 29: `fast` is no time: write 500ms, 30s, 5m or 1h".to_owned(),
+            "line 9, column 29: `duration`: `fast` is no time: write 500ms, 30s, 5m or 1h"
+                .to_owned(),
         ),
         (
             "hello",
@@ -126,30 +127,52 @@ fn a_scenario_that_cannot_be_used_is_refused_where_it_is_wrong() {
 
 #[test]
 fn a_target_that_is_given_is_checked_instead_of_the_scenarios() {
-    let place = Place::with(&format!("target: 'ws://no host/'{SCENARIO}"));
+    let place = Place::with(&format!(
+        "target: 'ws://127.0.0.1:9/{{{{ data.n }}}}'{SCENARIO}"
+    ));
     let scenario = place.scenario();
-    let check = |target| alone(&["load", &scenario, "--check", "--target", target], "");
+    assert_eq!(alone(&["load", &scenario, "--check"], "").exit, Some(2));
+    let given = [
+        "load",
+        &scenario,
+        "--check",
+        "--target",
+        "ws://127.0.0.1:9/{{ client }}",
+    ];
     let stdout = ["hello: 3 phases, 0 thresholds"];
-    assert_eq!(
-        check("ws://127.0.0.1:9/{{ client }}"),
-        printed(0, &stdout, &[])
-    );
-    for (target, cause) in [
+    assert_eq!(alone(&given, ""), printed(0, &stdout, &[]));
+}
+
+#[test]
+fn an_argument_that_no_run_can_do_is_refused_before_it() {
+    let place = Place::with(SCENARIO);
+    for (argument, value, wanted) in [
         (
-            "ws://127.0.0.1:9/?a={{ seq }}",
-            "behaviour `talker`: unknown name `seq` in the template `ws://127.0.0.1:PORT/?a={{ seq }}`, expected one of client, data, random, seed",
+            "--processes",
+            "0",
+            "invalid value '0' for '--processes <NUMBER>': 0 is not in 1..=64",
         ),
         (
-            "ws://a b/",
-            "behaviour `talker`: the URL `ws://a b/` cannot be read: invalid uri character",
+            "--processes",
+            "65",
+            "invalid value '65' for '--processes <NUMBER>': 65 is not in 1..=64",
+        ),
+        (
+            "--target",
+            "ws://127.0.0.1:9/?a={{ seq }}",
+            "unknown name `seq` in the template `ws://127.0.0.1:PORT/?a={{ seq }}`, expected one of client, data, random, seed",
+        ),
+        (
+            "--target",
+            "http://example.test",
+            "invalid value 'http://example.test' for '--target <URL>': `http://example.test` is no `ws://` or `wss://` URL: \
+             write `ws://127.0.0.1:PORT`",
         ),
     ] {
-        let stderr = [
-            &format!("error: the scenario `{scenario}` cannot be used"),
-            &format!("  cause: {cause}"),
-            "  help: docs/load-scenarios.md describes every key",
-        ];
-        assert_eq!(check(target), printed(2, &[], &stderr));
+        let scenario = place.scenario();
+        let run = alone(&["load", &scenario, "--check", argument, value], "");
+        assert_eq!(run.exit, Some(2), "{run:?}");
+        assert!(run.stderr.contains(wanted), "{run:?}");
     }
 }
 

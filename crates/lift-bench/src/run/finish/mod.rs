@@ -173,6 +173,29 @@ fn busiest(scenario: &Scenario, shares: &[f64]) -> (String, f64) {
     phases.fold(all, |most, one| if one.1 > most.1 { one } else { most })
 }
 
+/// Where the generator was latest, and how late 1 % of what was due there was begun, or later.
+///
+/// A phase that is short, or calm, says nothing of another. Of less than `TELLING`, 1 % is the one that a hiccup of the
+/// machine met: such a phase is judged with all the others, and alone only where all of them have less.
+fn latest(scenario: &Scenario, lag: &BTreeMap<u16, Sketch>) -> Option<(String, u64)> {
+    const TELLING: u64 = 100;
+    let is_telling = |lag: &Sketch| lag.latency().count >= TELLING;
+    let whole = all(lag);
+    let over_all = Some(&whole).filter(|whole| is_telling(whole));
+    let alone = lag
+        .iter()
+        .filter(|(_, lag)| over_all.is_none() || is_telling(lag))
+        .filter_map(|(phase, lag)| {
+            let phase = scenario.phases.get(usize::from(*phase));
+            let name = phase.map_or("", |phase| &phase.name);
+            Some((format!("in `{name}`"), lag.at(99.0)?))
+        });
+    let over_all = over_all.and_then(|whole| Some(("over all".to_owned(), whole.at(99.0)?)));
+    // Of two that are as late, the last one: a phase rather than the whole.
+    let places = over_all.into_iter().chain(alone);
+    places.max_by_key(|(_, late)| *late)
+}
+
 struct Sums {
     total: Measures,
     behaviours: BTreeMap<String, Measures>,
@@ -258,21 +281,10 @@ fn verdict(report: &Report, scenario: &Scenario, whole: &Whole, interrupted: boo
     let limits = &scenario.limits;
     let mut reasons = Vec::new();
     let lag_us = micros(limits.lag);
-    // A phase that is short, or calm, says nothing of another.
-    let late = whole
-        .lag
-        .iter()
-        .filter_map(|(phase, lag)| Some((phase, lag.at(99.0)?)));
-    if let Some((phase, late_us)) = late
-        .max_by_key(|(_, late)| *late)
-        .filter(|(_, late)| *late > lag_us)
-    {
-        let name = scenario
-            .phases
-            .get(usize::from(*phase))
-            .map_or("", |phase| &phase.name);
+    let latest = latest(scenario, &whole.lag);
+    if let Some((place, late_us)) = latest.filter(|(_, late)| *late > lag_us) {
         reasons.push(format!(
-            "the generator was late: 1 % of what was due in `{name}` was begun {} ms late or more, and {} ms are allowed",
+            "the generator was late: 1 % of what was due {place} was begun {} ms late or more, and {} ms are allowed",
             late_us / 1000,
             lag_us / 1000
         ));

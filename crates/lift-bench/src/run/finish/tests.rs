@@ -166,3 +166,60 @@ fn a_phase_that_fills_the_machine_makes_a_calm_run_invalid() {
         ]
     );
 }
+
+/// Of each phase, how many microseconds late so many were.
+fn lagging(phases: [&[(u64, u64)]; 3]) -> Verdict {
+    let of_phase = |late: &[(u64, u64)]| {
+        let mut sketch = Sketch::default();
+        for (late, times) in late {
+            (0..*times).for_each(|_| sketch.record(*late));
+        }
+        sketch
+    };
+    let partial = Partial {
+        lag: (0..).zip(phases.map(of_phase)).collect(),
+        ..Partial::default()
+    };
+    reported(CALM_AND_BUSY, vec![sent(&partial)]).verdict
+}
+
+#[test]
+fn one_hiccup_in_a_phase_of_few_does_not_make_a_run_invalid_and_a_starved_generator_does() {
+    const HICCUP: (u64, u64) = (500_000, 1);
+    let late = |place: &str| {
+        format!(
+            "the generator was late: 1 % of what was due {place} was begun 500 ms late or more, and 20 ms are allowed"
+        )
+    };
+    for (phases, reason) in [
+        // One of 50, where all phases together have 1,050.
+        ([&[(100, 49), HICCUP][..], &[(100, 1_000)], &[]], None),
+        ([&[(100, 98), HICCUP], &[(100, 1)], &[]], None),
+        // All of the few, and of all more than 1 %.
+        (
+            [&[(500_000, 50)], &[(100, 1_000)], &[]],
+            Some(late("over all")),
+        ),
+        // A phase of 100 is judged alone, whatever there is besides.
+        (
+            [&[(100, 98), (500_000, 2)], &[(100, 100_000)], &[]],
+            Some(late("in `rest`")),
+        ),
+        ([&[(100, 99), HICCUP], &[], &[]], None),
+        // Of so few, the worst one is all that there is.
+        (
+            [&[(100, 49), HICCUP], &[(100, 49)], &[]],
+            Some(late("in `rest`")),
+        ),
+        // Three phases of few are a hundred together.
+        (
+            [&[(500_000, 40)], &[(500_000, 40)], &[(500_000, 40)]],
+            Some(late("over all")),
+        ),
+        // The phase is named where the whole is as late.
+        ([&[], &[(500_000, 500)], &[]], Some(late("in `peak`"))),
+    ] {
+        let verdict = lagging(phases);
+        assert_eq!(verdict.reasons, Vec::from_iter(reason), "{phases:?}");
+    }
+}
