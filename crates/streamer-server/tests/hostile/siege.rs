@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::connection::Connection;
@@ -17,6 +17,10 @@ use crate::support::within;
 const ECHO: Duration = Duration::from_secs(1);
 /// Within this a new good client has connected and heard its echo.
 const NEWCOMER: Duration = Duration::from_secs(5);
+/// How often the good client may be told that the server has too much to do, and comes back when it was told to: a
+/// machine whose processors are others' for a moment makes any server late three times in a row. An attack that does lasts
+/// longer.
+const OVERLOADED_MAX: u32 = 2;
 /// How often the good client asks.
 const PACE: Duration = Duration::from_millis(20);
 
@@ -82,15 +86,33 @@ pub(crate) async fn during(
 /// Asks over one connection, and gives the longest time it took.
 async fn steady(mut client: Connection, stop: CancellationToken) -> (&'static str, Duration) {
     let (mut pace, mut slowest) = (interval(PACE), Duration::ZERO);
+    let mut overloaded = 0;
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.run_until_cancelled(pace.tick()).await.is_some() {
         let asked = Instant::now();
-        let echo = timeout(ECHO, client.call("echo", json!({"n": 1}))).await;
+        let message = json!({"action": "echo", "payload": {"n": 1}});
+        let echo = timeout(ECHO, client.ask(message)).await;
         let echo = echo.unwrap_or_else(|_| panic!("no echo within {ECHO:?} on an open connection"));
-        assert_eq!(echo, json!({"n": 1}));
         slowest = slowest.max(asked.elapsed());
+        if let Some(after) = told_to_come_back(&echo)
+            && overloaded < OVERLOADED_MAX
+        {
+            overloaded += 1;
+            pace.reset_after(after);
+            continue;
+        }
+        assert_eq!(echo["data"], json!({"n": 1}), "{echo}");
+    }
+    if overloaded > 0 {
+        println!("the good client was told {overloaded} times that the server has too much to do");
     }
     ("echo", slowest)
+}
+
+fn told_to_come_back(answer: &Value) -> Option<Duration> {
+    let error = answer.get("error")?;
+    let after = error["retry_after_ms"].as_u64().map(Duration::from_millis);
+    after.filter(|_| error["code"] == "OVERLOADED")
 }
 
 /// Connects anew each time.
@@ -105,7 +127,13 @@ async fn newcomers(
         let asked = Instant::now();
         let echo = timeout(NEWCOMER, async {
             let mut client = Connection::open(address, token).await.unwrap();
-            client.call("echo", json!(null)).await
+            let message = json!({"action": "echo", "payload": null});
+            let mut echo = client.ask(message.clone()).await;
+            if let Some(after) = told_to_come_back(&echo) {
+                sleep(after).await;
+                echo = client.ask(message).await;
+            }
+            assert_eq!(echo["type"], "response", "{echo}");
         });
         let echo = echo.await;
         assert!(echo.is_ok(), "no connection and echo within {NEWCOMER:?}");
