@@ -3,6 +3,9 @@
 #[cfg(test)]
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(test)]
+#[path = "../../../../tests/small-disk/tmpfs.rs"]
+mod tmpfs;
 
 #[cfg(test)]
 mod steps;

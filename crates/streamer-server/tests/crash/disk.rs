@@ -1,16 +1,12 @@
 //! A disk that fails, and one that is full: new requests are refused, earlier ones stay.
 
-use std::fs::File;
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
 use serde_json::{Value, json};
 
 use crate::strace;
 use crate::support::connection::Connection;
 use crate::support::home::{Home, Server};
 use crate::support::orders;
+use crate::tmpfs::{Tmpfs, fill};
 
 /// Submits until one is refused; the acknowledged ones and the refusal come out.
 async fn submit_until_refused(ada: &mut Connection, at_most: u32) -> (Vec<String>, Value) {
@@ -93,42 +89,10 @@ async fn a_failing_fsync_refuses_new_requests_and_keeps_earlier_ones() {
     refuses_and_keeps(&home, &mut server, || {}).await;
 }
 
-/// A file system of its own, unmounted by its drop.
-struct Tmpfs(PathBuf);
-
-impl Tmpfs {
-    fn mount(at: &Path) -> Option<Self> {
-        std::fs::create_dir_all(at).unwrap();
-        let mut mount = Command::new("mount");
-        mount
-            .args(["-t", "tmpfs", "-o", "size=16m", "streamer-test"])
-            .arg(at);
-        let mounted = mount.output().is_ok_and(|mounted| mounted.status.success());
-        mounted.then(|| Self(at.to_owned()))
-    }
-}
-
-impl Drop for Tmpfs {
-    fn drop(&mut self) {
-        // Lazily: a server that a failed test left may still hold it.
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
-/// Leaves `free` bytes of a file system of 16 MiB.
-fn fill(path: &Path, free: usize) {
-    let mut file = File::create(path).unwrap();
-    let block = [7; 4096];
-    while file.write_all(&block).is_ok() {}
-    let full = file.metadata().unwrap().len();
-    file.set_len(full - u64::try_from(free).unwrap()).unwrap();
-}
-
 #[tokio::test]
 async fn a_full_disk_refuses_new_requests_and_keeps_earlier_ones() {
     let home = Home::new();
-    let Some(_disk) = Tmpfs::mount(&home.data()) else {
-        println!("skipped: a small file system cannot be mounted here (needs root)");
+    let Some(_disk) = Tmpfs::mount(&home.data(), 16) else {
         return;
     };
     let mut server = home.start(&[]).await;

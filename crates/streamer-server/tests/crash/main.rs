@@ -11,6 +11,8 @@
 
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../../../../tests/small-disk/tmpfs.rs"]
+mod tmpfs;
 
 mod ledger;
 mod worker;

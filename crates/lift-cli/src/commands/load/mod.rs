@@ -62,7 +62,6 @@ pub(crate) fn run(args: &LoadArgs, environment: &Environment) -> Result<(), Fail
         .build()
         .map_err(|error| cannot_start(&error))?;
     let mut means = Means::default();
-    means.target.clone_from(&args.target);
     means.mint = mint;
     means.spawn = Some(spawning(args, &place.dir));
     if let Some(part) = args.part {
